@@ -1,0 +1,36 @@
+import type {
+  AwaitSuccessorInput,
+  AwaitSuccessorResult,
+  AwaitTenureInput,
+  AwaitTenureResult,
+  DrainAndHandOverInput,
+  HandOverOutcome,
+  InspectInput,
+  InstructionStamp,
+  LockTruth,
+  ProbeResult,
+  ReleaseLockInput,
+  ReleaseOutcome,
+  RenewLeaseResult,
+  StartListenerResult,
+  TenureInput,
+} from '../workflows/contract';
+
+/**
+ * The pod as its activities see it. An activity's end, however it comes, changes nothing in the pod: only
+ * these calls do. Methods throw `UnknownOutcomeError` when etcd did not answer, `RefusedError` for a lock
+ * that the pod does not know.
+ */
+export interface PodPort {
+  /** Stands for the lock until told otherwise; aborting `signal` ends the wait, not the standing. */
+  awaitTenure(input: AwaitTenureInput, signal: AbortSignal): Promise<AwaitTenureResult>;
+  standDown(input: InstructionStamp): Promise<void>;
+  startListener(input: TenureInput): Promise<StartListenerResult>;
+  renewLease(input: TenureInput): Promise<RenewLeaseResult>;
+  drainAndHandOver(input: DrainAndHandOverInput): Promise<HandOverOutcome>;
+  releaseLock(input: ReleaseLockInput): Promise<ReleaseOutcome>;
+  abortSwitch(input: { lock: string; switchId: string; why: string }): Promise<void>;
+  inspectLock(input: InspectInput): Promise<LockTruth>;
+  probe(input: InspectInput): Promise<ProbeResult>;
+  awaitSuccessor(input: AwaitSuccessorInput, signal: AbortSignal): Promise<AwaitSuccessorResult>;
+}

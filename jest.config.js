@@ -1,0 +1,30 @@
+'use strict';
+
+/** Sources run uncompiled, as they are; only the child processes that tests start run from dist/. */
+const shared = {
+  rootDir: __dirname,
+  testEnvironment: 'node',
+  transform: { '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2022' }, sourceMaps: 'inline' }] },
+  modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
+  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
+};
+
+/**
+ * `fast` waits more than it computes and runs four files at a time; `serial` measures times or needs the machine for
+ * itself. `npm test` runs one after the other (scripts/run-tests.mjs).
+ */
+module.exports = {
+  // Not in the temporary folder, which is another one in every run (test/support/test-environment.ts).
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
+  testTimeout: 30_000,
+  projects: [
+    {
+      ...shared,
+      displayName: 'fast',
+      testMatch: ['<rootDir>/test/**/*.test.ts'],
+      testPathIgnorePatterns: ['<rootDir>/test/serial/'],
+    },
+    { ...shared, displayName: 'serial', testMatch: ['<rootDir>/test/serial/**/*.test.ts'] },
+  ].map((project) => ({ ...project, cacheDirectory: '<rootDir>/node_modules/.cache/jest' })),
+};

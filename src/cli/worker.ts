@@ -1,0 +1,95 @@
+import os from 'node:os';
+import type { Config } from '../config/config';
+import { ConfigError } from '../config/config-error';
+import { namePattern, nameRule } from '../config/schema';
+import { CommandError, type CommandSpec, configOption, parseCommand, UsageError } from './command-line';
+import { chosenLocks } from './chosen-locks';
+
+const spec = {
+  name: 'worker',
+  summary: 'run one pod: compete for the locks of a region and consume while holding them',
+  options: {
+    region: { value: 'REGION', help: "this pod's region (default: BATON_REGION)" },
+    pod: { value: 'NAME', help: "this pod's name (default: BATON_POD_NAME, else the host's)" },
+    lock: { value: 'LOCK', multiple: true, help: 'only this lock (default: all)' },
+    'health-port': {
+      value: 'PORT',
+      whole: { min: 0, max: 65_535 },
+      help: 'for /healthz, /readyz, /metrics; 0: any',
+    },
+    ...configOption,
+  },
+  notes:
+    'SIGTERM or SIGINT drains, hands the locks over and ends the pod; a second one ends it at once.\n' +
+    'Logs are JSON lines on standard output.',
+} as const satisfies CommandSpec;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if ('help' in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const region = options.region ?? (process.env.BATON_REGION || undefined);
+  if (region === undefined) throw new UsageError('--region REGION must be given, or BATON_REGION set');
+  const podName = checkedPodName(options.pod);
+  const { loadConfig } = await import('../config/load-config.js');
+  const config = loadConfig({
+    ...(options.config !== undefined && { file: options.config }),
+    env: process.env,
+    region,
+    cwd: process.cwd(),
+  });
+  config.locks = chosenLocks(config, options.lock);
+  if (options['health-port'] !== undefined) config.health.port = Number(options['health-port']);
+  return runAgent(config, region, podName);
+}
+
+async function runAgent(config: Config, region: string, podName: string): Promise<number> {
+  const [{ Agent }, { createLogger }] = await Promise.all([
+    import('../pod/agent.js'),
+    import('../telemetry/logger.js'),
+  ]);
+  const agent = new Agent({
+    config,
+    region,
+    podName,
+    createLogger: (pod) => createLogger({ region, pod, level: config.logLevel }),
+  });
+  const stopped = new Promise<void>((resolve, reject) => {
+    const stop = (signal: NodeJS.Signals): void => {
+      // The listeners watch for their parent's death and end with it; the leases run out.
+      process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
+      agent.stop(`the pod got ${signal}`).then(resolve, reject);
+    };
+    const first = (signal: NodeJS.Signals): void => {
+      process.off('SIGTERM', first).off('SIGINT', first);
+      stop(signal);
+    };
+    process.on('SIGTERM', first).on('SIGINT', first);
+  });
+  // Fail-stop: an agent in an unknown state must not extend a lease. Its lock moves on when the lease ends.
+  process.on('uncaughtException', (err) => {
+    agent.logger.fatal({ err, reason: 'uncaught exception' }, 'pod ends');
+    process.exit(1);
+  });
+  try {
+    await agent.start();
+  } catch (error) {
+    await agent.stop('the pod could not start');
+    throw new CommandError((error as Error).message, { cause: error });
+  }
+  await stopped;
+  return 0;
+}
+
+function checkedPodName(given: string | undefined): string {
+  const [setting, name] =
+    given !== undefined
+      ? ['--pod', given]
+      : process.env.BATON_POD_NAME
+        ? ['BATON_POD_NAME', process.env.BATON_POD_NAME]
+        : ["the host's name (give --pod)", os.hostname()];
+  if (!namePattern.test(name)) throw new ConfigError([{ setting, value: name, expected: nameRule }]);
+  return name;
+}

@@ -1,0 +1,69 @@
+import type { EtcdAddress } from '../listener/protocol';
+
+/** The checked configuration. Built only by `loadConfig`; every relation between the values holds. */
+export interface Config {
+  regions: RegionSettings[];
+  etcd: EtcdAddress;
+  locks: LockSettings[];
+  /** Temporal's connection comes from envconfig (`TEMPORAL_…`); these override it. */
+  temporal: { address?: string; namespace?: string; apiKey?: string };
+  /** Default 0.0.0.0:8080; port 0 takes any free one. */
+  health: { host: string; port: number };
+  /** pino's levels. Default `info`. */
+  logLevel: string;
+}
+
+export interface RegionSettings {
+  name: string;
+  /** AMQP address of this region's broker. Only this pod's region needs one; else empty when not given. */
+  amqpUrl: string;
+}
+
+export interface LockSettings {
+  name: string;
+  /** Whole seconds. Default 10,000. A dead pod is replaced this long after its last extension, plus 1 s. */
+  leaseTtlMs: number;
+  /** Taken off the TTL for clock drift. Default: the larger of a tenth of the TTL and 500; never less. */
+  deadlineMarginMs: number;
+  /** Time between extensions. Default: a third of the TTL; never more than that. */
+  keeperIntervalMs: number;
+  /** The handler's AbortSignal fires this long before the deadline. Default 500. */
+  abortLeadMs: number;
+  /** The workflow's heartbeat. Default: the larger of the TTL and 10,000; at least 1,000. */
+  beatMs: number;
+  /** Time for messages in flight during a planned switch. Default 30,000. */
+  drainLimitMs: number;
+  /** A listener that has not answered for so long is killed; must exceed the longest synchronous handler. Default 5,000. */
+  stallLimitMs: number;
+  /** A guard's read older than this is never accepted. Default 1,000; below the TTL. */
+  verificationMaxAgeMs: number;
+  /** Bound on one etcd request. Default 1,000; below the keeper's interval. */
+  requestTimeoutMs: number;
+  /** Minimal time between two changes of holder by a planned switch. Default 0. */
+  minSwitchIntervalMs: number;
+  /** Continue-as-new above this many history events. Default 10,000. */
+  historyLimit: number;
+  queue: QueueSettings;
+  /** Module that exports `handle`, as an absolute path. */
+  handler: string;
+  /** Whether this lock's listener process serves other locks too. Default `shared`. */
+  process: 'shared' | 'own';
+}
+
+export interface QueueSettings {
+  name: string;
+  /** Declare the queue (quorum, with its dead-letter exchange and queue) at start. Default true. */
+  declare: boolean;
+  /** Default `<name>.dead`: a fanout exchange, with a queue of the same name bound to it. */
+  deadLetterExchange: string;
+  /** `x-delivery-limit` of a declared queue: counts every return, also of unworked messages. Default 100; at least 20. */
+  deliveryLimit: number;
+  /** Unacknowledged messages at the listener. Default 200; at least `concurrency`. */
+  prefetch: number;
+  /** Handlers running at once. Default 10. */
+  concurrency: number;
+  /** Failed attempts after which a message goes to the dead-letter exchange. Default 5. */
+  maxDeliveries: number;
+  /** Seconds. AMQP heartbeat. Default 5. */
+  heartbeatSeconds: number;
+}

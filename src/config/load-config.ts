@@ -1,0 +1,281 @@
+import { accessSync, constants, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import type { Config, LockSettings, RegionSettings } from './config';
+import { ConfigError, type ConfigProblem } from './config-error';
+import { suggestion } from './closest-name';
+import { applyEnvironment, isMap, regionVariable } from './environment';
+import { completeLock, sharedQueueProblems } from './lock-settings';
+import { fileSchema, type GivenFile, type GivenLock, namePattern, nameRule, settingNames } from './schema';
+
+export interface ConfigSource {
+  /** From `--config`; else BATON_CONFIG, else `baton.yaml` in `cwd`. */
+  file?: string;
+  env: NodeJS.ProcessEnv;
+  /** This pod's region; it must be one of the file's, with a broker. Left out by commands that run no pod. */
+  region?: string;
+  /** Default true. False for the commands that run no handler. */
+  checkHandlers?: boolean;
+  cwd: string;
+}
+
+/**
+ * Reads baton.yaml, puts the environment over it, fills in defaults and checks everything.
+ *
+ * @throws ConfigError with all problems at once. No message contains a secret.
+ */
+export function loadConfig({ file, env, region, checkHandlers = true, cwd }: ConfigSource): Config {
+  const configFile = path.resolve(cwd, file ?? (env.BATON_CONFIG || 'baton.yaml'));
+  const { content, sources, problems } = applyEnvironment(readYaml(configFile), env, region);
+  const { given, wrong } = checkShape(content, problems);
+
+  checkEtcd(given, wrong, path.dirname(configFile), problems);
+  const regions = checkRegions(given, wrong, region, problems);
+  const locks = checkLocks(
+    given,
+    wrong,
+    { folder: path.dirname(configFile), checkHandler: checkHandlers },
+    problems,
+  );
+  if (problems.length > 0) throw new ConfigError(problems.map((problem) => withSource(problem, sources)));
+
+  const { endpoints = [], ...access } = given.etcd ?? {};
+  const folder = path.dirname(configFile);
+  return {
+    regions,
+    etcd: {
+      endpoints: endpoints.map((endpoint) => endpoint.replace(/\/$/, '')),
+      ...defined(access),
+      ...defined({
+        caFile: resolved(folder, access.caFile),
+        certFile: resolved(folder, access.certFile),
+        keyFile: resolved(folder, access.keyFile),
+      }),
+    },
+    locks,
+    temporal: defined(given.temporal ?? {}),
+    health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
+    logLevel: given.logLevel ?? 'info',
+  };
+}
+
+function readYaml(file: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const why =
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message;
+    throw new ConfigError([
+      { setting: '--config', value: file, expected: `must be a readable file: ${why}` },
+    ]);
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, lineCounter: lines });
+  if (document.errors.length > 0)
+    throw new ConfigError(
+      document.errors.map(({ code, pos }) => {
+        // The parser's own message quotes the text around the error, which can be a secret.
+        const { line, col } = lines.linePos(pos[0]);
+        return {
+          setting: `${file}:${line}:${col}`,
+          expected: `must be valid YAML (${code.toLowerCase().replaceAll('_', ' ')})`,
+        };
+      }),
+    );
+  let content: unknown;
+  try {
+    content = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw new ConfigError([{ setting: file, expected: `must be plain YAML: ${(error as Error).message}` }]);
+  }
+  if (content === null) return {};
+  if (isMap(content)) return content;
+  throw new ConfigError([{ setting: file, expected: 'must be a map of settings' }]);
+}
+
+/**
+ * Types, bounds and unknown names. Values found wrong are left out of `given` and named in `wrong`, so that the
+ * relations of all others can still be checked.
+ */
+function checkShape(
+  content: Record<string, unknown>,
+  problems: ConfigProblem[],
+): { given: GivenFile; wrong: Set<string> } {
+  const wrong = new Set<string>();
+  const parsed = fileSchema.safeParse(content);
+  if (parsed.success) return { given: parsed.data, wrong };
+  const rest = structuredClone(content);
+  for (const issue of parsed.error.issues) {
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) {
+        const setting = [...issue.path, key].join('.');
+        // Its value is not shown: it may be a secret under a misspelt name.
+        problems.push({ setting, expected: `is not a setting${suggestion(key, settingNames(issue.path))}` });
+        removeAt(rest, [...issue.path, key]);
+      }
+      continue;
+    }
+    const setting = issue.path.join('.');
+    if (wrong.has(setting)) continue;
+    wrong.add(setting);
+    problems.push({ setting, value: valueAt(content, issue.path) ?? null, expected: issue.message });
+    removeAt(rest, issue.path);
+  }
+  // An element of a list cannot be left out by itself; the whole list then counts as wrong.
+  const again = fileSchema.safeParse(rest);
+  return { given: again.success ? again.data : {}, wrong };
+}
+
+function checkEtcd(given: GivenFile, wrong: Set<string>, folder: string, problems: ConfigProblem[]): void {
+  const etcd = given.etcd ?? {};
+  if ((etcd.endpoints ?? []).length === 0 && !wrong.has('etcd') && !wrongBelow(wrong, 'etcd.endpoints'))
+    problems.push({
+      setting: 'etcd.endpoints',
+      expected: 'must be given: a list of addresses like http://host:2379',
+    });
+  const schemes = new Set((etcd.endpoints ?? []).map((endpoint) => new URL(endpoint).protocol));
+  if (schemes.size > 1)
+    problems.push({
+      setting: 'etcd.endpoints',
+      value: etcd.endpoints,
+      expected: 'must be all http:// or all https://',
+    });
+  for (const setting of ['caFile', 'certFile', 'keyFile'] as const) {
+    const file = etcd[setting];
+    if (file === undefined) continue;
+    const problem = unreadable(path.resolve(folder, file));
+    if (problem !== undefined)
+      problems.push({
+        setting: `etcd.${setting}`,
+        value: file,
+        expected: `must be a readable file: ${problem}`,
+      });
+    if (schemes.has('http:'))
+      problems.push({
+        setting: `etcd.${setting}`,
+        value: file,
+        expected: 'must not be given for http:// endpoints',
+      });
+  }
+  for (const [one, other] of [
+    ['username', 'password'],
+    ['password', 'username'],
+    ['certFile', 'keyFile'],
+    ['keyFile', 'certFile'],
+  ] as const)
+    if (etcd[one] !== undefined && etcd[other] === undefined && !wrong.has(`etcd.${other}`))
+      problems.push({ setting: `etcd.${other}`, expected: `must be given together with ${one}` });
+}
+
+function checkRegions(
+  given: GivenFile,
+  wrong: Set<string>,
+  own: string | undefined,
+  problems: ConfigProblem[],
+): RegionSettings[] {
+  const regions = Object.entries(given.regions ?? {}).map(([name, settings]): RegionSettings => ({
+    name,
+    amqpUrl: settings?.amqpUrl ?? '',
+  }));
+  if (regions.length === 0 && !wrongBelow(wrong, 'regions'))
+    problems.push({ setting: 'regions', expected: 'must be given: a map of at least one region by name' });
+  checkNames('regions', regions, problems);
+  if (own === undefined || regions.length === 0) return regions;
+  const region = regions.find(({ name }) => name === own);
+  if (region === undefined) {
+    const names = regions.map(({ name }) => name);
+    problems.push({
+      setting: '--region',
+      value: own,
+      expected: `is not in the configuration${suggestion(own, names)}`,
+    });
+  } else if (region.amqpUrl === '' && !wrongBelow(wrong, `regions.${own}`))
+    problems.push({
+      setting: `regions.${own}.amqpUrl`,
+      expected: `must be given, here or by BATON_RABBITMQ_URL or ${regionVariable(own)}`,
+    });
+  return regions;
+}
+
+function checkLocks(
+  given: GivenFile,
+  wrong: Set<string>,
+  origin: { folder: string; checkHandler: boolean },
+  problems: ConfigProblem[],
+): LockSettings[] {
+  const entries = Object.entries(given.locks ?? {});
+  if (entries.length === 0 && !wrongBelow(wrong, 'locks'))
+    problems.push({ setting: 'locks', expected: 'must be given: a map of at least one lock by name' });
+  const locks = entries.map(([name, own]) => {
+    const completed = completeLock(merge(given.defaults ?? {}, own), {
+      ...origin,
+      name,
+      wrong: wrongSettings(wrong, ['defaults', `locks.${name}`]),
+    });
+    problems.push(...completed.problems);
+    return completed.settings;
+  });
+  checkNames('locks', locks, problems);
+  problems.push(...sharedQueueProblems(locks));
+  return locks;
+}
+
+function checkNames(where: string, named: { name: string }[], problems: ConfigProblem[]): void {
+  for (const { name } of named)
+    if (!namePattern.test(name))
+      problems.push({ setting: `${where}.${name}`, expected: `the name ${nameRule}` });
+}
+
+/** A lock's own settings over the common ones, setting by setting. */
+function merge(common: GivenLock, own: GivenLock): GivenLock {
+  const queue = { ...common.queue, ...own.queue };
+  return { ...common, ...own, ...(Object.keys(queue).length > 0 && { queue }) };
+}
+
+const wrongBelow = (wrong: Set<string>, top: string): boolean =>
+  [...wrong].some((setting) => setting === top || setting.startsWith(`${top}.`));
+
+function wrongSettings(wrong: Set<string>, prefixes: string[]): Set<string> {
+  const below = prefixes.flatMap((prefix) =>
+    [...wrong]
+      .filter((setting) => setting.startsWith(`${prefix}.`))
+      .map((setting) => setting.slice(prefix.length + 1)),
+  );
+  return new Set(below);
+}
+
+function withSource(problem: ConfigProblem, sources: Map<string, string>): ConfigProblem {
+  const base = problem.setting.replace(/\.\d+$/, '');
+  const variable = sources.get(base);
+  return variable === undefined ? problem : { ...problem, setting: `${problem.setting} (from ${variable})` };
+}
+
+function valueAt(content: unknown, at: readonly PropertyKey[]): unknown {
+  let value = content;
+  for (const part of at) value = (value as Record<PropertyKey, unknown> | undefined)?.[part];
+  return value;
+}
+
+function removeAt(content: Record<string, unknown>, at: readonly PropertyKey[]): void {
+  const parent = valueAt(content, at.slice(0, -1));
+  if (Array.isArray(parent)) removeAt(content, at.slice(0, -1));
+  else if (isMap(parent)) delete parent[String(at.at(-1))];
+}
+
+function unreadable(file: string): string | undefined {
+  try {
+    accessSync(file, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const resolved = (folder: string, file: string | undefined): string | undefined =>
+  file === undefined ? undefined : path.resolve(folder, file);
+
+/** Without the settings that are `undefined`: "not given" is an absent property. */
+function defined<T extends object>(settings: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as never;
+}

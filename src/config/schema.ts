@@ -1,0 +1,160 @@
+import { z } from 'zod';
+
+/**
+ * The shape of baton.yaml: names, types and absolute bounds. Relations between values are in lock-timing.ts
+ * and lock-settings.ts. Every problem's text goes on where "<setting> is <value>: " ends.
+ */
+
+/** The longest delay that a Node timer takes. */
+const maxTimerMs = 2_147_483_647;
+const hourMs = 3_600_000;
+
+export const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const nameRule =
+  'must be 1 to 63 letters, digits, dots, dashes or underscores, beginning with a letter or digit';
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+function whole(unit: string, min: number, max: number) {
+  const bounds = max === maxTimerMs ? `${min} or more` : `from ${min} to ${max}`;
+  const error = `must be a whole number${unit}, ${bounds}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+const ms = (min: number, max = maxTimerMs) => whole(' of milliseconds', min, max);
+const count = (min: number, max: number) => whole('', min, max);
+const text = (what: string) => z.string({ error: `must be ${what}` }).min(1, { error: `must be ${what}` });
+const map = <T extends z.ZodRawShape>(shape: T) =>
+  z.strictObject(shape, {
+    error: (issue) => (issue.code === 'invalid_type' ? 'must be a map of settings' : undefined),
+  });
+const brokerName = (what: string, maxBytes: number) => {
+  const error = `must be the name of ${what}: 1 to ${maxBytes} bytes, no control characters, not beginning with "amq."`;
+  return z
+    .string({ error })
+    .refine(
+      (name) =>
+        name !== '' &&
+        Buffer.byteLength(name) <= maxBytes &&
+        !/\p{Cc}/u.test(name) &&
+        !name.startsWith('amq.'),
+      { error },
+    );
+};
+
+const ttlRule = `must be whole seconds in milliseconds, from 2000 to ${hourMs}`;
+
+/** All optional: what is missing after merging with `defaults` is derived or reported. */
+const queue = map({
+  // 250, so that the default dead-letter exchange, `<name>.dead`, fits into AMQP's 255 bytes.
+  name: brokerName('a queue', 250),
+  declare: z.boolean({ error: 'must be true or false' }),
+  deadLetterExchange: brokerName('an exchange', 255),
+  deliveryLimit: count(20, 1_000_000),
+  // AMQP's basic.qos carries 16 bits.
+  prefetch: count(1, 65_535),
+  concurrency: count(1, 65_535),
+  maxDeliveries: count(1, 999_999),
+  heartbeatSeconds: count(1, 60),
+}).partial();
+
+export const lockSchema = map({
+  leaseTtlMs: z
+    .number({ error: ttlRule })
+    .refine((ttl) => ttl % 1000 === 0 && ttl >= 2000 && ttl <= hourMs, { error: ttlRule }),
+  deadlineMarginMs: ms(500),
+  keeperIntervalMs: ms(51),
+  abortLeadMs: ms(0),
+  beatMs: ms(1000),
+  drainLimitMs: ms(0),
+  stallLimitMs: ms(500),
+  verificationMaxAgeMs: ms(1),
+  requestTimeoutMs: ms(50),
+  minSwitchIntervalMs: ms(0),
+  // Temporal ends a workflow at 51,200 events; one switch must still fit above the limit.
+  historyLimit: count(100, 40_000),
+  queue,
+  handler: text('the path of a module that exports `handle`'),
+  process: z.enum(['shared', 'own'], { error: 'must be shared or own' }),
+}).partial();
+export type GivenLock = z.infer<typeof lockSchema>;
+
+const amqpRule = 'must be an address like amqp://user:password@host:5672/vhost (or amqps://)';
+const region = map({
+  amqpUrl: z
+    .string({ error: amqpRule })
+    .refine((url) => hasScheme(url, ['amqp:', 'amqps:']), { error: amqpRule }),
+}).partial();
+
+const endpointRule = 'must be an address like http://host:2379 (or https://), without credentials and path';
+const endpointsRule = 'must be a list of at least one address like http://host:2379';
+const temporalRule = 'must be host:port, without a scheme';
+
+export const fileSchema = map({
+  regions: z.record(z.string(), region.nullable(), { error: 'must be a map of regions by name' }),
+  etcd: map({
+    endpoints: z
+      .array(z.string({ error: endpointRule }).refine(isEndpoint, { error: endpointRule }), {
+        error: endpointsRule,
+      })
+      .min(1, { error: endpointsRule }),
+    username: text('a user name'),
+    password: text('a password'),
+    caFile: text('the path of a PEM file'),
+    certFile: text('the path of a PEM file'),
+    keyFile: text('the path of a PEM file'),
+  }).partial(),
+  temporal: map({
+    address: z
+      .string({ error: temporalRule })
+      .regex(/^[^\s/:@]+:\d{1,5}$|^\[[\da-f:.]+\]:\d{1,5}$/i, { error: temporalRule }),
+    namespace: text('a namespace'),
+    apiKey: text('an API key'),
+  }).partial(),
+  health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
+  logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }),
+  defaults: lockSchema,
+  locks: z.record(z.string(), lockSchema, { error: 'must be a map of locks by name' }),
+}).partial();
+export type GivenFile = z.infer<typeof fileSchema>;
+
+function hasScheme(address: string, schemes: string[]): boolean {
+  if (!URL.canParse(address)) return false;
+  const url = new URL(address);
+  return schemes.includes(url.protocol) && url.hostname !== '';
+}
+
+function isEndpoint(address: string): boolean {
+  if (!hasScheme(address, ['http:', 'https:'])) return false;
+  const url = new URL(address);
+  return (
+    url.username === '' && url.password === '' && url.pathname === '/' && url.search === '' && url.hash === ''
+  );
+}
+
+/** Names of the settings allowed at a path of baton.yaml; names of regions and locks stand as any text. */
+export function settingNames(path: readonly PropertyKey[]): string[] {
+  let schema: z.core.$ZodType | undefined = fileSchema;
+  for (const part of path) {
+    schema = unwrap(schema);
+    if (schema instanceof z.ZodObject) schema = (schema.shape as z.core.$ZodShape)[String(part)];
+    else if (schema instanceof z.ZodRecord) schema = schema.valueType;
+    else return [];
+  }
+  schema = unwrap(schema);
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+/** Every setting as `locks.<lock>.queue.name`. */
+export function settingPaths(schema: z.core.$ZodType = fileSchema, path = ''): string[] {
+  const bare = unwrap(schema);
+  if (bare instanceof z.ZodObject)
+    return Object.entries(bare.shape as z.core.$ZodShape).flatMap(([name, inner]) =>
+      settingPaths(inner, path === '' ? name : `${path}.${name}`),
+    );
+  if (bare instanceof z.ZodRecord) return settingPaths(bare.valueType, `${path}.<${path.replace(/s$/, '')}>`);
+  return [path];
+}
+
+function unwrap(schema: z.core.$ZodType | undefined): z.core.$ZodType | undefined {
+  while (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) schema = schema.unwrap();
+  return schema;
+}

@@ -1,0 +1,277 @@
+import { Etcd3, type IDuplexStream, type IOptions } from 'etcd3';
+
+/**
+ * What a failed attempt means:
+ * - `not-sent`: it certainly did not reach etcd, so it may be sent again, to whomever;
+ * - `no-answer`: it may have been applied or be applied later;
+ * - `lease-gone`, `token-expired`, `refused`: etcd answered, and nothing was applied.
+ */
+export type FailureKind = 'not-sent' | 'no-answer' | 'lease-gone' | 'token-expired' | 'refused';
+
+export class EndpointFailure extends Error {
+  constructor(
+    readonly kind: FailureKind,
+    readonly endpoint: string,
+    message: string,
+    cause?: unknown,
+  ) {
+    super(message, { cause });
+    this.name = 'EndpointFailure';
+  }
+}
+
+/** How a grpc-js client looks from here: its methods are made at run time, from etcd's proto file. */
+interface Call {
+  cancel(): void;
+}
+type Callback<T> = (error: Error | null, answer?: T) => void;
+type UnaryMethod<T> = (
+  payload: unknown,
+  metadata: unknown,
+  options: { deadline: number },
+  done: Callback<T>,
+) => Call;
+type StreamMethod<Q, A> = (metadata: unknown, options: { deadline?: number }) => IDuplexStream<Q, A>;
+
+type Service = 'KV' | 'Lease' | 'Watch';
+
+/** Reaches etcd3's connection pool, and passes failures as values: the pool closes all of a host's channels for each one it sees. */
+class Connection extends Etcd3 {
+  unary<T>(
+    service: Service,
+    method: string,
+    payload: unknown,
+    deadline: number,
+    wanted: () => boolean,
+    sent: (call: Call) => void,
+  ): Promise<{ error: unknown } | { answer: T } | 'unwanted'> {
+    return this.pool.withConnection(
+      service,
+      ({ client, metadata }) =>
+        new Promise<{ error: unknown } | { answer: T } | 'unwanted'>((resolve) => {
+          if (!wanted()) return resolve('unwanted');
+          const stub = client as unknown as Record<string, UnaryMethod<T>>;
+          const done: Callback<T> = (error, answer) => resolve(error ? { error } : { answer: answer as T });
+          sent(stub[method]!(payload, metadata, { deadline }, done));
+        }),
+    );
+  }
+
+  stream<Q, A>(service: Service, method: string, deadline?: number): Promise<IDuplexStream<Q, A>> {
+    return this.pool.withConnection(service, ({ client, metadata }) => {
+      const stub = client as unknown as Record<string, StreamMethod<Q, A>>;
+      const own = metadata.clone();
+      // A member that lost its leader ends the stream instead of going on with what it last knew.
+      own.set('hasleader', 'true');
+      const stream = stub[method]!(own, deadline === undefined ? {} : { deadline });
+      // An 'error' without a listener would end the process; who uses the stream adds its own.
+      stream.on('error', () => undefined);
+      return stream;
+    });
+  }
+}
+
+/** The timer beside gRPC's deadline, which counts from the wall clock and does not cover the login. */
+const lateMs = 50;
+const minSilenceMs = 200;
+const maxRenewalPauseMs = 4_000;
+
+/** A connection that is made anew when it has stopped answering. */
+class Line {
+  private connection: Connection;
+  private answeredAt = 0;
+  private renewedAt = -Infinity;
+  private pauseMs = 0;
+
+  constructor(private readonly options: IOptions) {
+    this.connection = new Connection(options);
+  }
+
+  get current(): Connection {
+    return this.connection;
+  }
+
+  answered(): void {
+    this.answeredAt = performance.now();
+    this.pauseMs = 0;
+  }
+
+  /**
+   * A connection that a firewall or a dead machine left open swallows requests for minutes. If nothing at all
+   * came over it since `since`, make a new one; more and more seldom, as each holds a socket. (What fails at
+   * once was told so, and gRPC reconnects by itself.)
+   */
+  silentSince(since: number): void {
+    const now = performance.now();
+    if (this.answeredAt >= since || this.renewedAt >= since || now - since < minSilenceMs) return;
+    if (now - this.renewedAt < this.pauseMs) return;
+    this.pauseMs = Math.min(maxRenewalPauseMs, Math.max(1_000, this.pauseMs * 2));
+    this.renew();
+  }
+
+  /** Forgets connection and login token. Requests already under way go on over the old one. */
+  renew(): void {
+    const old = this.connection;
+    this.connection = new Connection(this.options);
+    this.renewedAt = performance.now();
+    old.close();
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+}
+
+/** A stream whose user says when it was heard of last. */
+export interface WatchedStream<Q, A> {
+  stream: IDuplexStream<Q, A>;
+  answered(): void;
+  silentSince(since: number): void;
+}
+
+/** One member of the cluster. Watches have a connection of their own, which fails and is renewed by itself. */
+export class EtcdEndpoint {
+  private readonly requests: Line;
+  private readonly watches: Line;
+  private closed = false;
+
+  constructor(
+    readonly name: string,
+    options: Omit<IOptions, 'hosts'>,
+  ) {
+    this.requests = new Line({ ...options, hosts: name });
+    this.watches = new Line({ ...options, hosts: name });
+  }
+
+  /** Throws only `EndpointFailure`, `timeoutMs` later at the latest. */
+  async unary<T>(service: Service, method: string, payload: unknown, timeoutMs: number): Promise<T> {
+    const began = performance.now();
+    let call: Call | null = null;
+    let expired = false;
+    const outcome = this.requests.current.unary<T>(
+      service,
+      method,
+      payload,
+      Date.now() + timeoutMs,
+      () => !expired,
+      (sent) => (call = sent),
+    );
+    // Nobody awaits it any more when the timer wins.
+    outcome.catch(() => undefined);
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => {
+        expired = true;
+        resolve('late');
+      }, timeoutMs + lateMs);
+    });
+    try {
+      const result = await Promise.race([outcome, limit]);
+      if (result === 'late' || result === 'unwanted') {
+        const kind = call ? 'no-answer' : 'not-sent';
+        (call as Call | null)?.cancel();
+        throw new EndpointFailure(kind, this.name, `no answer after ${Math.round(timeoutMs)} ms`);
+      }
+      if ('error' in result) throw result.error;
+      this.requests.answered();
+      return result.answer;
+    } catch (error) {
+      throw this.failed(error, call !== null, began);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** One question and one answer over a stream of its own, which is closed afterwards in any case. */
+  async exchange<Q, A>(service: Service, method: string, question: Q, timeoutMs: number): Promise<A> {
+    const began = performance.now();
+    const opening = this.requests.current.stream<Q, A>(service, method, Date.now() + timeoutMs);
+    let timer: NodeJS.Timeout | undefined;
+    let expired = false;
+    let stream: IDuplexStream<Q, A> | null = null;
+    try {
+      const answer = await new Promise<A>((resolve, reject) => {
+        timer = setTimeout(() => {
+          expired = true;
+          const kind = stream ? 'no-answer' : 'not-sent';
+          reject(new EndpointFailure(kind, this.name, `no answer after ${Math.round(timeoutMs)} ms`));
+        }, timeoutMs + lateMs);
+        opening.then((opened) => {
+          opened.on('error', reject);
+          if (expired) return opened.cancel();
+          stream = opened;
+          opened.on('data', resolve);
+          opened.on('end', () => reject(new Error('the stream ended without an answer')));
+          opened.write(question);
+        }, reject);
+      });
+      this.requests.answered();
+      return answer;
+    } catch (error) {
+      throw this.failed(error, stream !== null, began);
+    } finally {
+      clearTimeout(timer);
+      (stream as IDuplexStream<Q, A> | null)?.cancel();
+    }
+  }
+
+  async watch<Q, A>(): Promise<WatchedStream<Q, A>> {
+    const stream = await this.watches.current.stream<Q, A>('Watch', 'watch');
+    return {
+      stream,
+      answered: () => this.watches.answered(),
+      silentSince: (since) => {
+        if (!this.closed) this.watches.silentSince(since);
+      },
+    };
+  }
+
+  /** For a login token that etcd does not accept any more. */
+  forgetLogin(): void {
+    if (!this.closed) this.requests.renew();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.requests.close();
+    this.watches.close();
+  }
+
+  private failed(error: unknown, sent: boolean, began: number): EndpointFailure {
+    const failure =
+      error instanceof EndpointFailure ? error : new EndpointFailure(...explain(error, sent, this.name));
+    const answered = failure.kind !== 'not-sent' && failure.kind !== 'no-answer';
+    if (answered) this.requests.answered();
+    else if (!this.closed) this.requests.silentSince(began);
+    return failure;
+  }
+}
+
+/** gRPC's own sentences for calls that never left this process. */
+const neverSent = [
+  'No connection established',
+  'Channel closed before call started',
+  'Name resolution failed',
+];
+/** INVALID_ARGUMENT, PERMISSION_DENIED, UNIMPLEMENTED, UNAUTHENTICATED. */
+const definiteCodes = [3, 7, 12, 16];
+/** UNKNOWN, DEADLINE_EXCEEDED, ABORTED, INTERNAL, UNAVAILABLE: etcd uses them also for what is still on its way. */
+const openCodes = [2, 4, 10, 13, 14];
+
+function explain(error: unknown, sent: boolean, endpoint: string): [FailureKind, string, string, unknown] {
+  // A gRPC error has both, one of etcd3 neither.
+  const { code, details } = error as { code?: number; details?: string };
+  const message = details || (error instanceof Error && error.message) || 'unknown error';
+  const kind = ((): FailureKind => {
+    if (message.includes('requested lease not found')) return 'lease-gone';
+    if (message.includes('invalid auth token')) return 'token-expired';
+    if (/authentication failed|permission denied/.test(message)) return 'refused';
+    if (!sent || neverSent.some((sentence) => message.includes(sentence))) return 'not-sent';
+    if (typeof code !== 'number' || openCodes.includes(code)) return 'no-answer';
+    // Any other code may come from gRPC itself (an answer too large, say) unless the words are etcd's.
+    const said = definiteCodes.includes(code) || /etcdserver:|mvcc:|auth:|lease:/.test(message);
+    return said ? 'refused' : 'no-answer';
+  })();
+  return [kind, endpoint, message, error];
+}

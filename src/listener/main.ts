@@ -1,0 +1,134 @@
+/**
+ * The listener process, forked by the agent: connects to the broker, loads the handlers and waits, warm, for a
+ * tenure. It ends when its agent does. SIGINT and SIGTERM reach the whole terminal group, and what they mean
+ * is for the agent to decide.
+ */
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Logger } from 'pino';
+import { AttemptRecord } from '../etcd/attempt-record';
+import { EtcdClient } from '../etcd/etcd-client';
+import { GuardReader } from '../etcd/guard-reader';
+import { createLogger, lockLogger } from '../telemetry/logger';
+import { sendToAgent } from './agent-pipe';
+import { AmqpConsumer } from './amqp-consumer';
+import { loadHandler } from './handler-module';
+import { MessageMetrics } from './message-metrics';
+import { killOwnGroup } from './process-group';
+import type { AgentMessage, ListenerLock } from './protocol';
+import { reportStats } from './stats-reporter';
+import { TenureRunner } from './tenure-runner';
+
+type Init = Extract<AgentMessage, { kind: 'init' }>;
+
+const runners = new Map<string, TenureRunner>();
+const consumers: AmqpConsumer[] = [];
+const clients: EtcdClient[] = [];
+const exitLimitMs = 500;
+/** An idle connection to etcd would have to be made anew by the first message of a tenure. */
+const etcdWarmIntervalMs = 10_000;
+
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+process.on('disconnect', () => killOwnGroup());
+process.on('message', (message) => receive(message as AgentMessage));
+
+const watching = startWatchdog();
+
+/** Without its watchdog nothing could end this process in time: then it ends now. */
+function startWatchdog(): Promise<void> {
+  const watchdog = new Worker(join(__dirname, 'watchdog.js'), { name: 'watchdog', execArgv: [] });
+  watchdog.on('error', () => killOwnGroup());
+  watchdog.on('exit', () => killOwnGroup());
+  return new Promise((resolve) => watchdog.once('message', () => resolve()));
+}
+
+function receive(message: AgentMessage): void {
+  switch (message.kind) {
+    case 'init':
+      init(message);
+      return;
+    case 'start':
+      runners.get(message.lock)?.start(message);
+      return;
+    case 'deadline':
+      runners.get(message.lock)?.extend(message.token, message.deadlineNs);
+      return;
+    case 'drain':
+      void runners.get(message.lock)?.drain(message.token, message.limitMs);
+      return;
+    case 'resume':
+      runners.get(message.lock)?.resume(message.token);
+      return;
+    case 'ping':
+      sendToAgent({ kind: 'pong', n: message.n });
+      return;
+    case 'exit':
+      void exit();
+      return;
+  }
+}
+
+function init(message: Init): void {
+  const { region, pod, logLevel: level } = message;
+  const logger = createLogger({ region, pod, level });
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (err: unknown) => {
+      logger.fatal({ err, reason: event }, 'an error was caught nowhere; the listener ends');
+      process.exit(1);
+    });
+  }
+  const metrics = new MessageMetrics(region);
+  for (const lock of message.locks)
+    void openLock(message, lock, metrics, lockLogger(logger, lock.settings.name));
+  reportStats(metrics, () => [...runners.values()].map((runner) => runner.stats()));
+}
+
+async function openLock(
+  { region, pod, etcd }: Init,
+  { settings, amqpUrl }: ListenerLock,
+  metrics: MessageMetrics,
+  logger: Logger,
+): Promise<void> {
+  const lock = settings.name;
+  try {
+    const handler = await loadHandler(lock, settings.handler);
+    await watching;
+    const client = new EtcdClient(etcd, { requestTimeoutMs: settings.requestTimeoutMs });
+    clients.push(client);
+    const holder = new GuardReader(client);
+    const reader = { readHolder: () => holder.readHolder(lock) };
+    // Whether it answers is of no interest yet; the guard asks before each message.
+    const warmUp = (): void => void reader.readHolder().catch(() => {});
+    warmUp();
+    setInterval(warmUp, etcdWarmIntervalMs);
+    const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
+    consumers.push(consumer);
+    const runner = new TenureRunner({
+      settings,
+      region,
+      pod,
+      consumer,
+      handler,
+      reader,
+      attempts: new AttemptRecord(client, lock),
+      metrics: metrics.forLock(lock),
+      logger,
+      send: sendToAgent,
+    });
+    runners.set(lock, runner);
+    consumer.open();
+  } catch (error) {
+    const why = (error as Error).message;
+    logger.error({ reason: why }, 'the lock cannot be served');
+    sendToAgent({ kind: 'cold', lock, why });
+  }
+}
+
+async function exit(): Promise<void> {
+  setTimeout(() => process.exit(0), exitLimitMs);
+  for (const runner of runners.values()) runner.close();
+  await Promise.all(consumers.map((consumer) => consumer.close()));
+  for (const client of clients) client.close();
+  process.exit(0);
+}

@@ -1,0 +1,107 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** What one lock's listener has counted since the process began. Plain numbers, as each message counts. */
+export interface MessageCounts {
+  processed: number;
+  /** Attempts that threw. */
+  failed: number;
+  deadLettered: number;
+  /** Returned to the queue without having been worked on. */
+  requeued: number;
+  /** Not started because the tenure was over. */
+  refused: number;
+  reads: { held: number; lost: number; unknown: number };
+  /** Handlers running now. */
+  inFlight: number;
+  lastFinishedAt: number | null;
+}
+
+/** The metrics of one lock: counts to be changed directly, histograms to be observed. */
+export interface LockMetrics {
+  counts: MessageCounts;
+  handlerSeconds: { observe(seconds: number): void };
+  guardSeconds: { observe(seconds: number): void };
+}
+
+/** The listener's registry. The counts get into it only when it is read. */
+export class MessageMetrics {
+  readonly registry = new Registry();
+  private readonly locks = new Map<string, MessageCounts>();
+  private readonly handlerSeconds = new Histogram({
+    name: 'baton_message_seconds',
+    help: 'Time in the handler',
+    labelNames: ['lock'] as const,
+    buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60],
+    registers: [this.registry],
+  });
+  private readonly guardSeconds = new Histogram({
+    name: 'baton_guard_seconds',
+    help: 'Time from receiving a message until a read that began after it has shown this tenure as holder',
+    labelNames: ['lock'] as const,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+    registers: [this.registry],
+  });
+
+  constructor(region: string) {
+    const { registry, locks } = this;
+    const messages = new Counter({
+      name: 'baton_messages_total',
+      help: 'Messages by outcome; a message can count several times: failed, failed, dead_lettered',
+      labelNames: ['lock', 'region', 'outcome'] as const,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [lock, counts] of locks) {
+          this.inc({ lock, region, outcome: 'processed' }, counts.processed);
+          this.inc({ lock, region, outcome: 'failed' }, counts.failed);
+          this.inc({ lock, region, outcome: 'dead_lettered' }, counts.deadLettered);
+          this.inc({ lock, region, outcome: 'requeued' }, counts.requeued);
+          this.inc({ lock, region, outcome: 'refused' }, counts.refused);
+        }
+      },
+    });
+    const reads = new Counter({
+      name: 'baton_guard_reads_total',
+      help: "The guard's reads of the holder key",
+      labelNames: ['lock', 'outcome'] as const,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [lock, { reads }] of locks)
+          for (const outcome of ['held', 'lost', 'unknown'] as const)
+            this.inc({ lock, outcome }, reads[outcome]);
+      },
+    });
+    const inFlight = new Gauge({
+      name: 'baton_in_flight',
+      help: 'Handlers running',
+      labelNames: ['lock'] as const,
+      registers: [],
+      collect() {
+        for (const [lock, counts] of locks) this.set({ lock }, counts.inFlight);
+      },
+    });
+    registry.registerMetric(messages);
+    registry.registerMetric(reads);
+    registry.registerMetric(inFlight);
+  }
+
+  forLock(lock: string): LockMetrics {
+    const counts: MessageCounts = {
+      processed: 0,
+      failed: 0,
+      deadLettered: 0,
+      requeued: 0,
+      refused: 0,
+      reads: { held: 0, lost: 0, unknown: 0 },
+      inFlight: 0,
+      lastFinishedAt: null,
+    };
+    this.locks.set(lock, counts);
+    return {
+      counts,
+      handlerSeconds: this.handlerSeconds.labels(lock),
+      guardSeconds: this.guardSeconds.labels(lock),
+    };
+  }
+}

@@ -1,0 +1,82 @@
+import type { LockSettings } from '../config/config';
+
+/**
+ * Messages between an agent and its listener process (Node IPC, `serialization: 'advanced'`). Times named
+ * `…Ns` are `process.hrtime.bigint()`, one clock for all processes of a machine; `…At` is wall clock in ms.
+ * Deadlines travel a second time over the watchdog's own pipe (file descriptor `watchdogFd`), see watchdog.ts.
+ */
+export type AgentMessage =
+  /** First message after the fork: connect to the broker, load the handlers, become warm. */
+  | {
+      kind: 'init';
+      region: string;
+      pod: string;
+      etcd: EtcdAddress;
+      locks: ListenerLock[];
+      logLevel: string;
+    }
+  /** Begin to consume for this tenure. Sent only when the tenure is valid. */
+  | { kind: 'start'; lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }
+  /** A confirmed extension. Only the latest is sent. */
+  | { kind: 'deadline'; lock: string; token: number; deadlineNs: bigint }
+  /** Cancel, return what was not started, finish what is in flight, close the channel, answer `drained`. */
+  | { kind: 'drain'; lock: string; token: number; limitMs: number }
+  /** After a refused hand-over: consume again under the same token. */
+  | { kind: 'resume'; lock: string; token: number }
+  | { kind: 'ping'; n: number }
+  /** Close connections and exit 0. Only for an idle listener. */
+  | { kind: 'exit' };
+
+export type ListenerMessage =
+  /** Connected to the broker and idle: may be started at once. */
+  | { kind: 'warm'; lock: string }
+  /** Broker not reachable, or the queue is not usable; it keeps trying and says `warm` when it is back. */
+  | { kind: 'cold'; lock: string; why: string }
+  | { kind: 'consuming'; lock: string; token: number }
+  /** The first message of a tenure was handed to the handler. */
+  | { kind: 'first-message'; lock: string; token: number; startedAt: number }
+  | {
+      kind: 'drained';
+      lock: string;
+      token: number;
+      /** Messages in flight when the drain began that were finished. */
+      drained: number;
+      requeued: number;
+      /** `false`: the limit passed with handlers still running. The agent kills the process. */
+      complete: boolean;
+      lastFinishedAt: number | null;
+    }
+  /** The guard found that etcd shows another holder: nothing is started any more under this token. */
+  | { kind: 'halted'; lock: string; token: number; why: string }
+  | { kind: 'pong'; n: number }
+  /** Once a second; dropped when the pipe is full. */
+  | { kind: 'stats'; stats: ListenerStats[]; metrics: unknown };
+
+export interface ListenerStats {
+  lock: string;
+  token: number | null;
+  processed: number;
+  failed: number;
+  deadLettered: number;
+  inFlight: number;
+  lastFinishedAt: number | null;
+}
+
+/** A lock as its listener needs it: settings, and the broker of this pod's region. */
+export interface ListenerLock {
+  settings: LockSettings;
+  amqpUrl: string;
+}
+
+export interface EtcdAddress {
+  endpoints: string[];
+  username?: string;
+  password?: string;
+  /** PEM files, read at start. */
+  caFile?: string;
+  certFile?: string;
+  keyFile?: string;
+}
+
+/** The watchdog's pipe in the listener process. */
+export const watchdogFd = 4;

@@ -1,0 +1,236 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { LockSettings } from '../config/config';
+import type { AmqpConsumer } from './amqp-consumer';
+import type { AttemptRecord } from './attempt-count';
+import { Guard, type HolderReader, type Over } from './guard';
+import type { Handler } from './handler';
+import type { LockMetrics } from './message-metrics';
+import { MessageWorker } from './message-worker';
+import type { AgentMessage, ListenerMessage, ListenerStats } from './protocol';
+
+export interface TenureRunnerOptions {
+  settings: LockSettings;
+  region: string;
+  pod: string;
+  consumer: AmqpConsumer;
+  handler: Handler;
+  reader: HolderReader;
+  attempts: AttemptRecord;
+  metrics: LockMetrics;
+  logger: Logger;
+  send: (message: ListenerMessage) => void;
+}
+
+/**
+ * - `consuming`: it should consume, and does whenever the broker lets it.
+ * - `draining`: nothing starts any more; what is in flight ends.
+ * - `drained`: idle, may be resumed under the same token, or ended by the next start.
+ * - `over`: lost or past its deadline. Final; the agent kills the process.
+ */
+type TenureState = 'consuming' | 'draining' | 'drained' | 'over';
+
+interface RunningTenure {
+  token: number;
+  guard: Guard;
+  worker: MessageWorker;
+  logger: Logger;
+  state: TenureState;
+}
+
+type Start = Extract<AgentMessage, { kind: 'start' }>;
+
+/** After the limit, for handlers that heed their AbortSignal. */
+const abortGraceMs = 500;
+const channelCloseLimitMs = 2_000;
+const consumeRetryMs = 200;
+
+/** The tenures of one lock, one after the other: each with a guard and a worker of its own. */
+export class TenureRunner {
+  private tenure: RunningTenure | null = null;
+  private beginning = false;
+
+  constructor(private readonly options: TenureRunnerOptions) {
+    const { consumer, settings, logger, send } = options;
+    const lock = settings.name;
+    consumer.on('warm', () => {
+      logger.info('warm: connected to the broker and idle');
+      send({ kind: 'warm', lock });
+      // After a reconnect the lock may be somebody else's.
+      void this.consume('ask the guard');
+    });
+    consumer.on('cold', (why) => {
+      logger.warn({ reason: why }, 'not ready');
+      send({ kind: 'cold', lock, why });
+    });
+    consumer.on('interrupted', (why, channelLost) => {
+      (this.tenure?.logger ?? logger).warn({ reason: why, channelLost }, 'the broker stopped delivering');
+      if (channelLost) this.tenure?.worker.dropUnstarted();
+      else void this.consume('ask the guard');
+    });
+  }
+
+  stats(): ListenerStats {
+    const { settings, metrics } = this.options;
+    const { processed, failed, deadLettered, inFlight, lastFinishedAt } = metrics.counts;
+    const token =
+      this.tenure?.state === 'consuming' || this.tenure?.state === 'draining' ? this.tenure.token : null;
+    return { lock: settings.name, token, processed, failed, deadLettered, inFlight, lastFinishedAt };
+  }
+
+  start({ token, leaseId, deadlineNs, marginMs }: Start): void {
+    const former = this.tenure;
+    if (former && former.token >= token) return;
+    former?.guard.end();
+    const logger = this.options.logger.child({ token });
+    if (former && former.worker.busy > 0) {
+      // Only a new process can make sure that nothing of the former tenure overlaps with this one.
+      const why = `${former.worker.busy} messages of the tenure ${former.token} are still in flight`;
+      logger.error({ reason: why }, 'tenure refused');
+      this.send({ kind: 'halted', lock: this.lock, token, why });
+      return;
+    }
+    const { settings, metrics, reader } = this.options;
+    const { verificationMaxAgeMs, abortLeadMs } = settings;
+    const guard = new Guard({
+      reader,
+      token,
+      leaseId,
+      deadlineNs,
+      marginMs,
+      verificationMaxAgeMs,
+      abortLeadMs,
+      onAbort: () => {
+        logger.warn({ reason: `deadline in ${abortLeadMs} ms` }, 'aborting handlers');
+        tenure.worker.abort(`the tenure ends in ${abortLeadMs} ms`);
+      },
+      onOver: (why) => this.halt(tenure, why),
+      onRead: (outcome) => {
+        metrics.counts.reads[outcome] += 1;
+      },
+    });
+    const worker = new MessageWorker({
+      ...this.options,
+      token,
+      guard,
+      logger,
+      onFirstMessage: (startedAt) => this.send({ kind: 'first-message', lock: this.lock, token, startedAt }),
+    });
+    const tenure: RunningTenure = { token, guard, worker, logger, state: 'consuming' };
+    this.tenure = tenure;
+    logger.info('tenure started');
+    void this.consume('at once');
+  }
+
+  extend(token: number, deadlineNs: bigint): void {
+    if (this.tenure?.token === token) this.tenure.guard.extend(deadlineNs);
+  }
+
+  /** Answers `drained`, also for a tenure that does not run here. */
+  async drain(token: number, limitMs: number): Promise<void> {
+    const { consumer, metrics } = this.options;
+    const tenure = this.tenure;
+    if (!tenure || tenure.token !== token || tenure.state === 'drained' || tenure.state === 'over') {
+      const complete = !tenure || tenure.worker.busy === 0;
+      this.report(token, { drained: 0, requeued: 0, complete });
+      return;
+    }
+    if (tenure.state === 'draining') return;
+    const { guard, worker, logger } = tenure;
+    const began = performance.now();
+    tenure.state = 'draining';
+    guard.draining = true;
+    const { finished, returned } = worker;
+    logger.info({ inFlight: metrics.counts.inFlight, limitMs }, 'draining');
+    // Before anything is returned: a consumer would get it again at once.
+    await Promise.race([consumer.cancel(), sleep(limitMs, undefined, { ref: false })]);
+    worker.giveBack();
+    let complete = await worker.idle(limitMs - (performance.now() - began));
+    if (!complete) {
+      worker.abort('the drain has run into its limit');
+      complete = await worker.idle(abortGraceMs);
+    }
+    const inFlight = metrics.counts.inFlight;
+    // With messages in flight it stays open: closing would return them while their handlers run.
+    if (complete) complete = await consumer.recycleChannel(channelCloseLimitMs);
+    if (tenure.state === 'draining') tenure.state = 'drained';
+    const counts = { drained: worker.finished - finished, requeued: worker.returned - returned };
+    const tookMs = Math.round(performance.now() - began);
+    const line = { ...counts, complete, inFlight, tookMs };
+    if (complete) logger.info(line, 'drained');
+    else
+      logger.error(
+        { ...line, reason: inFlight > 0 ? 'limit passed' : 'broker did not answer' },
+        'drain incomplete',
+      );
+    this.report(token, { ...counts, complete });
+  }
+
+  /** After a refused hand-over: consumes again, once the guard has confirmed the tenure. */
+  resume(token: number): void {
+    const tenure = this.tenure;
+    if (!tenure || tenure.token !== token || tenure.state !== 'drained') return;
+    tenure.state = 'consuming';
+    tenure.guard.draining = false;
+    tenure.logger.info('resuming');
+    void this.consume('ask the guard');
+  }
+
+  /** For the end of the process. */
+  close(): void {
+    this.tenure?.guard.end();
+  }
+
+  private get lock(): string {
+    return this.options.settings.name;
+  }
+
+  private send(message: ListenerMessage): void {
+    this.options.send(message);
+  }
+
+  private report(token: number, result: { drained: number; requeued: number; complete: boolean }): void {
+    const { lastFinishedAt } = this.options.metrics.counts;
+    this.send({ kind: 'drained', lock: this.lock, token, ...result, lastFinishedAt });
+  }
+
+  /** Consumes if the present tenure should and does not. Where the broker refuses, `warm` calls it again. */
+  private async consume(when: 'at once' | 'ask the guard'): Promise<void> {
+    const { consumer } = this.options;
+    const tenure = this.tenure;
+    if (!tenure || this.beginning) return;
+    this.beginning = true;
+    const due = (): boolean =>
+      this.tenure === tenure && tenure.state === 'consuming' && !consumer.isConsuming;
+    try {
+      if (when === 'ask the guard' && due()) await tenure.guard.verify();
+      while (due() && consumer.isWarm) {
+        try {
+          await consumer.consume(tenure.worker.accept);
+          if (!consumer.isConsuming) throw new Error('cancelled at once');
+          tenure.logger.info('consuming');
+          this.send({ kind: 'consuming', lock: this.lock, token: tenure.token });
+        } catch (error) {
+          tenure.logger.warn({ reason: (error as Error).message }, 'consuming refused by the broker');
+          await sleep(consumeRetryMs);
+          await tenure.guard.verify();
+        }
+      }
+    } finally {
+      this.beginning = false;
+    }
+    // Another tenure, or a new channel, has come while this one was busy.
+    if (this.tenure && this.tenure !== tenure) void this.consume('ask the guard');
+  }
+
+  /** The guard has found the tenure over. What is in flight goes back with the channel. */
+  private halt(tenure: RunningTenure, why: Over): void {
+    if (this.tenure !== tenure || tenure.state === 'over') return;
+    tenure.state = 'over';
+    this.options.metrics.counts.refused += tenure.worker.dropUnstarted();
+    tenure.worker.abort(`the tenure is over: ${why}`);
+    tenure.logger.error({ reason: why, inFlight: this.options.metrics.counts.inFlight }, 'halted');
+    this.send({ kind: 'halted', lock: this.lock, token: tenure.token, why });
+    void this.options.consumer.recycleChannel(channelCloseLimitMs);
+  }
+}

@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Config, LockSettings } from '../config/config';
+import { EtcdClient } from '../etcd/etcd-client';
+import { EtcdLock } from '../etcd/etcd-lock';
+import { lockLogger } from '../telemetry/logger';
+import { ListenerMetrics } from '../telemetry/listener-metrics';
+import { PodMetrics } from '../telemetry/metrics';
+import { version } from '../version';
+import type { PodIdentity } from './candidacy';
+import { type HealthPort, HealthServer } from './health-server';
+import { ListenerGroup } from './listener-group';
+import { LockAgent } from './lock-agent';
+import { LockMetrics } from './lock-metrics';
+import { Pod } from './pod';
+import { TemporalLink } from './temporal-link';
+
+/** What a shutdown may take on top of the longest drain limit. */
+const shutdownGraceMs = 10_000;
+/** The agent's loop is stuck when a timer of this interval is late by more than the limit below. */
+const loopCheckMs = 500;
+const loopStuckMs = 10_000;
+
+export interface AgentOptions {
+  config: Config;
+  region: string;
+  /** The pod's name; its id is the name plus a boot id, so that a restarted pod is another pod. */
+  podName: string;
+  /** Creates the pod's logger once its id is known. */
+  createLogger: (pod: string) => Logger;
+}
+
+/**
+ * The pod's parent process: a lock agent per lock over one etcd client, the listener processes, the link to
+ * Temporal, and the health endpoint. Needs neither etcd nor Temporal to be there when it starts.
+ */
+export class Agent implements HealthPort {
+  readonly identity: PodIdentity;
+  readonly logger: Logger;
+  private readonly etcd: EtcdClient;
+  private readonly agents = new Map<string, LockAgent>();
+  private readonly groups: ListenerGroup[] = [];
+  private readonly podMetrics: PodMetrics;
+  private readonly listenerMetrics = new ListenerMetrics();
+  private readonly healthServer: HealthServer;
+  private readonly temporal: TemporalLink;
+  private readonly loopCheck: NodeJS.Timeout;
+  private lastLoopMs = Date.now();
+  private stopping: Promise<void> | null = null;
+
+  constructor({ config, region, podName, createLogger }: AgentOptions) {
+    const pod = `${podName}-${randomBytes(4).toString('hex')}`;
+    this.identity = { region, pod, version };
+    this.logger = createLogger(pod);
+    const locks = config.locks.map((lock) => lock.name);
+    this.podMetrics = new PodMetrics({ version, region, locks });
+    const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
+    this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
+    this.temporal = new TemporalLink(config, this.identity, new Pod(this.agents), this.agents, this.logger);
+    for (const [settings, group] of this.forkListeners(config)) {
+      const lockLog = lockLogger(this.logger, settings.name);
+      const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
+      const store = new EtcdLock(this.etcd, settings.name, { report });
+      const metrics = new LockMetrics(this.podMetrics, settings.name, region);
+      const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
+      this.agents.set(settings.name, agent);
+    }
+    this.healthServer = new HealthServer(config.health, this, this.logger);
+    this.loopCheck = setInterval(() => (this.lastLoopMs = Date.now()), loopCheckMs);
+  }
+
+  /** Opens the health endpoint and starts everything else in the background. */
+  async start(): Promise<void> {
+    await this.healthServer.open();
+    for (const agent of this.agents.values()) agent.start();
+    this.temporal.start();
+    this.logger.info({ locks: [...this.agents.keys()] }, 'pod started');
+  }
+
+  /**
+   * Drains, hands every lock over or releases it, and ends all processes; idempotent. Bounded by the longest
+   * drain limit and ten seconds: what has not been given up by then ends with the lease.
+   */
+  stop(why: string): Promise<void> {
+    this.stopping ??= this.stopOnce(why);
+    return this.stopping;
+  }
+
+  health(): { ok: boolean; why: string } {
+    const stuckMs = Date.now() - this.lastLoopMs;
+    if (stuckMs > loopStuckMs) return { ok: false, why: `the agent's loop stood still for ${stuckMs} ms` };
+    for (const agent of this.agents.values())
+      if (agent.tenure && agent.tenure.phase === 'running' && agent.tenure.marginMs < 0)
+        return { ok: false, why: `tenure ${agent.tenure.token} of ${agent.lock} runs past its deadline` };
+    return { ok: true, why: 'no tenure runs past its deadline' };
+  }
+
+  readiness(): ReturnType<HealthPort['readiness']> {
+    const locks = [...this.agents.values()].map((agent) => {
+      const why = agent.tenure ? null : agent.whyNotReady();
+      const good = agent.tenure ? `holds token ${agent.tenure.token}` : 'ready';
+      return { lock: agent.lock, ok: why === null, why: why ?? good };
+    });
+    const ok = locks.every((lock) => lock.ok);
+    return { ok, why: ok ? 'every lock is ready or held' : 'see locks', locks };
+  }
+
+  metrics(): Promise<string> {
+    for (const agent of this.agents.values()) agent.reportMargin();
+    return this.podMetrics.text(this.listenerMetrics);
+  }
+
+  private forkListeners(config: Config): [LockSettings, ListenerGroup][] {
+    const broker = config.regions.find((region) => region.name === this.identity.region);
+    if (!broker) throw new Error(`region ${this.identity.region} is not in the configuration`);
+    const shared = config.locks.filter((lock) => lock.process === 'shared');
+    const own = config.locks.filter((lock) => lock.process === 'own').map((lock) => [lock]);
+    return [shared, ...own]
+      .filter((locks) => locks.length > 0)
+      .flatMap((locks) => {
+        const init = {
+          region: this.identity.region,
+          pod: this.identity.pod,
+          etcd: config.etcd,
+          locks: locks.map((settings) => ({ settings, amqpUrl: broker.amqpUrl })),
+          logLevel: config.logLevel,
+        };
+        const group = new ListenerGroup(init, locks, this.logger);
+        // One listener per lock, and each adds a handful of event handlers.
+        group.setMaxListeners(locks.length + 10);
+        group.on('metrics', (pid, snapshot) => this.listenerMetrics.update(pid, snapshot));
+        group.on('retired', (pid) => this.listenerMetrics.retire(pid));
+        this.groups.push(group);
+        return locks.map((settings): [LockSettings, ListenerGroup] => [settings, group]);
+      });
+  }
+
+  private async stopOnce(why: string): Promise<void> {
+    this.logger.info({ reason: why }, 'pod is stopping');
+    const agents = [...this.agents.values()];
+    const limitMs = Math.max(...agents.map((agent) => agent.settings.drainLimitMs)) + shutdownGraceMs;
+    await this.within(limitMs, 'locks given up', Promise.all(agents.map((agent) => agent.shutDown(why))));
+    await this.temporal.announceStop(why);
+    // Keys may go only after the listeners are dead.
+    await Promise.all(this.groups.map((group) => group.close()));
+    await this.within(3_000, 'leases revoked', Promise.all(agents.map((agent) => agent.finish())));
+    await this.temporal.stop();
+    this.etcd.close();
+    clearInterval(this.loopCheck);
+    await this.healthServer.close();
+    this.logger.info({ reason: why }, 'pod stopped');
+  }
+
+  /** A part of the shutdown that fails or hangs must not keep the rest from ending. */
+  private async within(limitMs: number, what: string, work: Promise<unknown>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not done within ${limitMs} ms`)), limitMs);
+    });
+    try {
+      await Promise.race([work, late]);
+    } catch (error) {
+      this.logger.error({ err: error }, `shutdown went on without: ${what}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,329 @@
+import { randomUUID } from 'node:crypto';
+import { LostError, UnknownOutcomeError } from '../../activities/errors';
+import type {
+  DrainAndHandOverInput,
+  HandOverOutcome,
+  Party,
+  Receipt,
+  ReleaseLockInput,
+  ReleaseOutcome,
+} from '../../workflows/contract';
+import type { DrainReport } from './listener-process';
+import type { LockAgent } from './lock-agent';
+import type { CandidateKey, ChangeResult, HolderChange, LockView } from './lock-store';
+import type { RunningTenure } from './running-tenure';
+
+/** Attempts at one change whose compares a concurrent change made fail. */
+const maxAttempts = 5;
+/** Pause before an unanswered request is settled. */
+const settlePauseMs = 100;
+/** A second listener exit within this time gives the lock up. */
+const repairWindowMs = 60_000;
+/** For so long only the named successor may acquire. */
+const successorWindowMs = 5_000;
+const keptOutcomes = 50;
+
+type Figures = Pick<HolderChange, 'drained' | 'requeued' | 'lastFinishedAt'>;
+
+/** What came of trying to put `holder`. Never "perhaps": an unanswered transaction has been settled. */
+type Definite =
+  | { outcome: 'applied'; receipt: Receipt; view: LockView }
+  /** The tenure is still ours; the change can no longer be applied. */
+  | { outcome: 'refused'; why: string; view: LockView }
+  /** Another change came first, or the lease is gone. */
+  | { outcome: 'lost'; why: string };
+
+/**
+ * How a tenure leaves this pod or its listener: handed over, released, given up, or begun anew in place. One
+ * at a time, through the lock agent's `exclusive`. An unanswered transaction is settled by a conflicting
+ * write before anything else happens.
+ */
+export class HandOver {
+  /** Answers by switch id: the same question gets the same answer. */
+  private readonly outcomes = new Map<string, Promise<HandOverOutcome>>();
+  private lastRepairMs = -Infinity;
+
+  constructor(private readonly agent: LockAgent) {}
+
+  /** Drains and hands over to the first target that can take the lock, else goes on under the same token. */
+  toTargets(input: DrainAndHandOverInput): Promise<HandOverOutcome> {
+    const known = this.outcomes.get(input.switchId);
+    if (known) return known;
+    const outcome = this.agent.exclusive(() => this.handOverOnce(input));
+    this.outcomes.set(input.switchId, outcome);
+    // A question without an answer may be asked again.
+    outcome.catch(() => this.outcomes.delete(input.switchId));
+    if (this.outcomes.size > keptOutcomes) this.outcomes.delete([...this.outcomes.keys()][0] as string);
+    return outcome;
+  }
+
+  /** Drains and deletes `holder`; with `towards` only that region may acquire for a short window. */
+  async release(input: ReleaseLockInput): Promise<ReleaseOutcome> {
+    return this.agent.exclusive(async () => {
+      const running = this.agent.tenure;
+      if (running?.token !== input.tenure.token) {
+        const receipt = await this.agent.store.readReceipt(input.switchId);
+        if (receipt) return { outcome: 'released', receipt };
+        return { outcome: 'lost', why: `this pod does not hold token ${input.tenure.token}` };
+      }
+      await this.markDraining(running);
+      const figures = await this.drain(running);
+      const towards = input.towards
+        ? { towards: { region: input.towards, windowMs: successorWindowMs } }
+        : {};
+      return this.releaseUntilDefinite(running, {
+        id: input.switchId,
+        why: input.reason,
+        by: input.by,
+        ...figures,
+        ...towards,
+      });
+    });
+  }
+
+  /** SIGTERM: to a ready pod of the own region, also while paused, else of any, else released. */
+  async leave(why: string): Promise<void> {
+    const { agent } = this;
+    const running = agent.tenure;
+    if (!running) {
+      if (!agent.candidacy.leaseId) return;
+      agent.wantCandidate();
+      await agent.candidacy.write();
+      return;
+    }
+    const view = await this.markDraining(running);
+    const figures = await this.drain(running);
+    const others = (view?.candidates ?? []).filter(
+      (key) => key.state === 'ready' && key.standing && key.pod !== agent.identity.pod,
+    );
+    const own = (key: CandidateKey): number => (key.region === agent.identity.region ? 0 : 1);
+    for (const to of others.sort((a, b) => own(a) - own(b))) {
+      const result = await this.put(running, { id: randomUUID(), to, cause: 'shutdown', why, ...figures });
+      if (result.outcome === 'applied') {
+        agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
+        agent.observe(result.view);
+        return;
+      }
+      if (result.outcome === 'lost') {
+        agent.endTenure(running, 'lost', result.why);
+        return;
+      }
+      agent.logger.info({ token: running.token, to: to.pod, reason: result.why }, 'hand-over refused');
+    }
+    await this.releaseUntilDefinite(running, { id: randomUUID(), why, by: agent.identity.pod, ...figures });
+  }
+
+  /** The listener died in a valid tenure: go on in the spare under a new token, or give the lock up. */
+  async restartInPlace(running: RunningTenure, why: string): Promise<void> {
+    const { agent } = this;
+    if (running.phase === 'ended' || agent.tenure !== running) return;
+    const obstacle = await this.whyNoRestart(running);
+    if (obstacle) return this.giveUp(running, `${why}; ${obstacle}`);
+    const result = await this.put(running, {
+      id: randomUUID(),
+      to: agent.identity,
+      cause: 'listener-restart',
+      why,
+    });
+    if (result.outcome === 'lost') return agent.endTenure(running, 'lost', result.why);
+    if (result.outcome === 'refused') return this.giveUp(running, `${why}; ${result.why}`);
+    this.lastRepairMs = Date.now();
+    const { holder } = result.view;
+    if (holder === null || holder.leaseId !== agent.candidacy.leaseId)
+      return agent.endTenure(running, 'lost', 'etcd shows another holder');
+    agent.beginAnew(running, holder, result.receipt);
+    agent.observe(result.view);
+  }
+
+  private async handOverOnce(input: DrainAndHandOverInput): Promise<HandOverOutcome> {
+    const { agent } = this;
+    const done = await this.recordedOutcome(input.switchId);
+    if (done) return done;
+    const running = agent.tenure;
+    if (running?.token !== input.tenure.token)
+      return { outcome: 'lost', why: `this pod does not hold token ${input.tenure.token}` };
+    if (await agent.store.isAborted(input.switchId))
+      return { outcome: 'refused', why: `switch ${input.switchId} was aborted` };
+    agent.logger.info(
+      { token: running.token, switchId: input.switchId, to: input.targets, reason: input.reason },
+      'draining',
+    );
+    if (!(await this.markDraining(running))) return { outcome: 'lost', why: 'etcd shows another holder' };
+    agent.metrics.tenure('drain');
+    const figures = await this.drain(running);
+    const refusals: string[] = [];
+    for (const to of input.targets) {
+      const { switchId: id, reason: why, by } = input;
+      const result = await this.put(running, { id, to, cause: 'switch', why, by, ...figures });
+      if (result.outcome === 'applied') {
+        agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
+        agent.observe(result.view);
+        return { outcome: 'handed-over', receipt: result.receipt };
+      }
+      if (result.outcome === 'lost') {
+        agent.endTenure(running, 'lost', result.why);
+        return { outcome: 'lost', why: result.why };
+      }
+      refusals.push(`${to.region}/${to.pod}: ${result.why}`);
+    }
+    return this.resume(running, `hand-over refused: ${refusals.join('; ') || 'no target'}`);
+  }
+
+  /** Every target refused: consume again, under the same token where the listener survived the drain. */
+  private async resume(running: RunningTenure, why: string): Promise<HandOverOutcome> {
+    const { agent } = this;
+    agent.candidacy.want('ready', agent.standing);
+    const result = await this.untilAnswered(running, () => agent.candidacy.write(running.token));
+    if (result?.outcome !== 'applied' || running.phase === 'ended') {
+      agent.endTenure(running, 'lost', 'etcd shows another holder');
+      return { outcome: 'lost', why: `${why}; then the tenure was lost` };
+    }
+    if (running.process.isAlive && running.isValid()) {
+      running.resume();
+      agent.observe(result.view);
+      agent.logger.warn({ token: running.token, reason: why }, 'consuming again under the same token');
+    } else {
+      await this.restartInPlace(running, 'its drain ran into the limit');
+    }
+    return { outcome: 'resumed', why };
+  }
+
+  /** The answer given before, from the receipt: also after this pod's own memory of it is gone. */
+  private async recordedOutcome(switchId: string): Promise<HandOverOutcome | null> {
+    const receipt = await this.agent.store.readReceipt(switchId);
+    return receipt ? { outcome: 'handed-over', receipt } : null;
+  }
+
+  /** So that no other pod is handed the lock by mistake, and late transactions can be told apart. */
+  private async markDraining(running: RunningTenure): Promise<LockView | null> {
+    const { agent } = this;
+    agent.candidacy.want('draining', agent.standing && !agent.stopping);
+    const result = await this.untilAnswered(running, () => agent.candidacy.write(running.token));
+    if (result) agent.observe(result.view);
+    return result?.outcome === 'applied' ? result.view : null;
+  }
+
+  private async drain(running: RunningTenure): Promise<Figures> {
+    const report: DrainReport = await running.drain();
+    const { drained, requeued, complete, lastFinishedAt } = report;
+    this.agent.logger.info({ token: running.token, drained, requeued, complete }, 'drained');
+    return {
+      drained,
+      requeued,
+      ...(lastFinishedAt === null ? {} : { lastFinishedAt: new Date(lastFinishedAt).toISOString() }),
+    };
+  }
+
+  /** Puts `holder`, again with the fresh view when something unrelated had changed, until it is definite. */
+  private async put(
+    running: RunningTenure,
+    change: Omit<HolderChange, 'view' | 'to' | 'by'> & { to: Party | CandidateKey | PodName; by?: string },
+  ): Promise<Definite> {
+    const { agent } = this;
+    const { region, pod } = change.to;
+    const request = { ...change, to: { region, pod }, by: change.by ?? agent.identity.pod };
+    let view = agent.view;
+    let why = 'no view of the lock';
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      if (running.phase === 'ended') return { outcome: 'lost', why: 'the tenure ended meanwhile' };
+      if (view?.holder?.token !== running.token) view = (await agent.refresh()) ?? view;
+      if (!view) continue;
+      if (view.holder?.token !== running.token) return this.afterLoss(change.id, view);
+      const seen = view.revision;
+      try {
+        const result: ChangeResult = await agent.store.changeHolder({ ...request, view });
+        if (result.outcome === 'applied')
+          return { outcome: 'applied', receipt: result.receipt, view: result.view };
+        ({ view, why } = result);
+        if (view.holder?.token === running.token && view.revision <= seen)
+          return { outcome: 'refused', why, view };
+      } catch (error) {
+        if (!(error instanceof UnknownOutcomeError)) throw error;
+        why = error.message;
+        agent.logger.warn({ token: running.token, reason: why }, 'hand-over not answered; settling it');
+        // Accepted: the unanswered one compares this key and can no longer be applied. Refused: it was.
+        const settled = await this.untilAnswered(running, () => agent.candidacy.write(running.token));
+        if (!settled) return { outcome: 'lost', why: `${why}; the tenure ended before it was settled` };
+        view = settled.view;
+        if (settled.outcome === 'refused') return this.afterLoss(change.id, view);
+      }
+    }
+    return view
+      ? { outcome: 'refused', why, view }
+      : { outcome: 'lost', why: 'etcd did not show the lock before the deadline' };
+  }
+
+  /** `holder` is not the tenure's any more: by our own change, if its receipt is there. */
+  private async afterLoss(changeId: string, view: LockView): Promise<Definite> {
+    const ours = view.last?.receipt.id === changeId ? view.last.receipt : null;
+    const receipt = ours ?? (await this.agent.store.readReceipt(changeId).catch(() => null));
+    return receipt
+      ? { outcome: 'applied', receipt, view }
+      : { outcome: 'lost', why: 'etcd shows another holder' };
+  }
+
+  /** Repeats a request that says itself whether it still may, until there is an answer or the tenure is over. */
+  private async untilAnswered<T>(running: RunningTenure, request: () => Promise<T>): Promise<T | null> {
+    while (running.phase !== 'ended') {
+      try {
+        return await request();
+      } catch (error) {
+        if (error instanceof LostError) {
+          this.agent.loseLease(error.message);
+          return null;
+        }
+        if (!(error instanceof UnknownOutcomeError)) throw error;
+        this.agent.logger.warn({ token: running.token, reason: error.message }, 'no answer; asking again');
+        await new Promise((resolve) => setTimeout(resolve, settlePauseMs));
+      }
+    }
+    return null;
+  }
+
+  private async whyNoRestart(running: RunningTenure): Promise<string | null> {
+    const { agent } = this;
+    if (!running.isValid()) return 'the deadline has passed';
+    if (Date.now() - this.lastRepairMs < repairWindowMs)
+      return `it is the second listener exit within ${repairWindowMs / 1000} s`;
+    // The spare may have been forked a moment ago.
+    while (running.isValid() && running.marginMs > 1_000 && !agent.listeners.isReady(agent.lock))
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    return agent.listeners.isReady(agent.lock) ? null : 'no spare listener became ready in time';
+  }
+
+  /** Deletes `holder` at once instead of letting the lease run out, and lets others win. */
+  private async giveUp(running: RunningTenure, why: string): Promise<void> {
+    const { agent } = this;
+    agent.backOff();
+    agent.wantCandidate();
+    await this.releaseUntilDefinite(running, { id: randomUUID(), why, by: agent.identity.pod });
+  }
+
+  /** The listener must be idle or dead. Ends the tenure in this pod whatever etcd says. */
+  private async releaseUntilDefinite(
+    running: RunningTenure,
+    release: { id: string; why: string; by: string; towards?: { region: string; windowMs: number } } & Figures,
+  ): Promise<ReleaseOutcome> {
+    const { agent } = this;
+    const result = await this.untilAnswered(running, async () => {
+      for (let attempt = 0; attempt < maxAttempts; attempt++) {
+        const view = await agent.store.read();
+        if (view.holder?.token !== running.token) return null;
+        const candidate = agent.candidacy.current();
+        const answer = await agent.store.release({ ...release, view, token: running.token, candidate });
+        if (answer.outcome === 'applied') return answer;
+      }
+      return null;
+    });
+    const receipt = result?.receipt ?? (await agent.store.readReceipt(release.id).catch(() => null));
+    if (receipt) agent.candidacy.noteWritten();
+    agent.endTenure(running, receipt ? 'release' : 'lost', release.why);
+    if (result) agent.observe(result.view);
+    return receipt ? { outcome: 'released', receipt } : { outcome: 'lost', why: 'etcd shows another holder' };
+  }
+}
+
+interface PodName {
+  region: string;
+  pod: string;
+}

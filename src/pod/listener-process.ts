@@ -1,0 +1,224 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import type { AgentMessage, ListenerMessage, ListenerStats } from '../listener/protocol';
+import { watchdogFd } from '../listener/protocol';
+import { encodeClear, encodeSet } from '../listener/watchdog-frames';
+
+export interface DrainReport {
+  drained: number;
+  requeued: number;
+  complete: boolean;
+  lastFinishedAt: number | null;
+}
+
+/** What the process is told after the fork. */
+export type ListenerInit = Omit<Extract<AgentMessage, { kind: 'init' }>, 'kind'>;
+
+export interface ListenerEvents {
+  warm: [lock: string];
+  cold: [lock: string, why: string];
+  consuming: [lock: string, token: number];
+  firstMessage: [lock: string, token: number, startedAt: number];
+  halted: [lock: string, token: number, why: string];
+  metrics: [snapshot: unknown];
+  /** Once, after the kernel has reaped the process: nothing of it runs any more. */
+  exit: [why: string];
+}
+
+/**
+ * The agent's handle on one listener process. The process leads its own group; `kill` takes the group, and
+ * only `exited` says that it is gone.
+ */
+export class ListenerProcess extends EventEmitter<ListenerEvents> {
+  readonly pid: number;
+  /** Resolves with the reason once the process has exited. */
+  readonly exited: Promise<string>;
+  private readonly child: ChildProcess;
+  private readonly watchdog: Writable;
+  private readonly warmLocks = new Set<string>();
+  private readonly coldReasons = new Map<string, string>();
+  private readonly drains = new Map<string, (report: DrainReport) => void>();
+  private readonly latestDeadline = new Map<string, AgentMessage>();
+  private readonly stats = new Map<string, ListenerStats>();
+  private flushing = false;
+  private killReason: string | null = null;
+  private alive = true;
+  private pingCount = 0;
+  /** Monotonic time of the oldest ping without an answer. */
+  private unansweredSinceNs: bigint | null = null;
+
+  constructor(init: ListenerInit) {
+    super();
+    this.child = fork(join(__dirname, '..', 'listener', 'main.js'), [], {
+      serialization: 'advanced',
+      detached: true,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
+    });
+    this.pid = this.child.pid ?? -1;
+    this.watchdog = this.child.stdio[watchdogFd] as Writable;
+    // A dead process shows as EPIPE here; its `exit` is what we act on.
+    this.watchdog.on('error', () => {});
+    this.child.on('error', () => {});
+    this.child.on('message', (message) => this.receive(message as ListenerMessage));
+    this.exited = new Promise((resolve) => {
+      const gone = (why: string): void => {
+        if (!this.alive) return;
+        this.alive = false;
+        this.warmLocks.clear();
+        this.watchdog.destroy();
+        resolve(why);
+        this.emit('exit', why);
+      };
+      this.child.once('exit', (code, signal) =>
+        gone(this.killReason ?? (signal ? `died of ${signal}` : `exited with code ${code}`)),
+      );
+      if (this.child.pid === undefined) setImmediate(() => gone('could not be forked'));
+    });
+    this.send({ kind: 'init', ...init });
+  }
+
+  get isAlive(): boolean {
+    return this.alive && this.killReason === null;
+  }
+
+  isWarm(lock: string): boolean {
+    return this.isAlive && this.warmLocks.has(lock);
+  }
+
+  /** It has said why it cannot be started, and not taken that back. */
+  isCold(lock: string): boolean {
+    return this.coldReasons.has(lock);
+  }
+
+  whyCold(lock: string): string {
+    return this.coldReasons.get(lock) ?? 'listener is starting';
+  }
+
+  statsOf(lock: string): ListenerStats | undefined {
+    return this.stats.get(lock);
+  }
+
+  start(input: { lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }): void {
+    // The watchdog first: from the first message on somebody must be able to end this.
+    this.watchdog.write(encodeSet(input));
+    this.send({ kind: 'start', ...input });
+  }
+
+  extend(input: { lock: string; token: number; deadlineNs: bigint; marginMs: number }): void {
+    this.watchdog.write(encodeSet(input));
+    const { lock, token, deadlineNs } = input;
+    this.latestDeadline.set(lock, { kind: 'deadline', lock, token, deadlineNs });
+    this.flushDeadlines();
+  }
+
+  /** Resolves when the listener reports, or with an incomplete report when it does not within limit and grace. */
+  drain(lock: string, token: number, limitMs: number): Promise<DrainReport> {
+    const lastFinishedAt = this.stats.get(lock)?.lastFinishedAt ?? null;
+    const unanswered = { drained: 0, requeued: 0, complete: false, lastFinishedAt };
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => done(unanswered), limitMs + 2_000);
+      const done = (report: DrainReport): void => {
+        clearTimeout(timer);
+        this.drains.delete(lock);
+        resolve(report);
+      };
+      this.drains.set(lock, done);
+      void this.exited.then(() => done(unanswered));
+      this.send({ kind: 'drain', lock, token, limitMs });
+    });
+  }
+
+  resume(lock: string, token: number): void {
+    this.send({ kind: 'resume', lock, token });
+  }
+
+  /** The tenure is over and the process stays: its watchdog must not act on the old deadline. */
+  clear(lock: string): void {
+    this.latestDeadline.delete(lock);
+    this.watchdog.write(encodeClear(lock));
+  }
+
+  /** Sends a ping unless one is open. ms for which the process has not answered, 0 when it has. */
+  ping(): number {
+    if (this.unansweredSinceNs !== null)
+      return Number(process.hrtime.bigint() - this.unansweredSinceNs) / 1e6;
+    this.unansweredSinceNs = process.hrtime.bigint();
+    this.send({ kind: 'ping', n: ++this.pingCount });
+    return 0;
+  }
+
+  /** SIGKILL to the whole group; idempotent. Await `exited` before anything that relies on it. */
+  kill(why: string): Promise<string> {
+    if (this.killReason === null && this.alive) {
+      this.killReason = why;
+      this.warmLocks.clear();
+      try {
+        process.kill(-this.pid, 'SIGKILL');
+      } catch {
+        // The group does not exist yet (killed in the first instant) or any more; the child's own pid decides.
+        this.child.kill('SIGKILL');
+      }
+    }
+    return this.exited;
+  }
+
+  /** Ends an idle process; killed when it does not go by itself. */
+  async quit(graceMs = 1_000): Promise<void> {
+    this.send({ kind: 'exit' });
+    const timer = setTimeout(() => void this.kill('did not quit'), graceMs);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  private receive(message: ListenerMessage): void {
+    switch (message.kind) {
+      case 'warm':
+        this.warmLocks.add(message.lock);
+        this.coldReasons.delete(message.lock);
+        this.emit('warm', message.lock);
+        return;
+      case 'cold':
+        this.warmLocks.delete(message.lock);
+        this.coldReasons.set(message.lock, message.why);
+        this.emit('cold', message.lock, message.why);
+        return;
+      case 'consuming':
+        this.emit('consuming', message.lock, message.token);
+        return;
+      case 'first-message':
+        this.emit('firstMessage', message.lock, message.token, message.startedAt);
+        return;
+      case 'drained':
+        this.drains.get(message.lock)?.(message);
+        return;
+      case 'halted':
+        this.emit('halted', message.lock, message.token, message.why);
+        return;
+      case 'pong':
+        this.unansweredSinceNs = null;
+        return;
+      case 'stats':
+        for (const stats of message.stats) this.stats.set(stats.lock, stats);
+        this.emit('metrics', message.metrics);
+        return;
+    }
+  }
+
+  private send(message: AgentMessage): void {
+    if (this.child.connected) this.child.send(message, () => {});
+  }
+
+  /** A frozen listener must not pile up deadlines: only the latest per lock waits for the pipe. */
+  private flushDeadlines(): void {
+    if (this.flushing || !this.child.connected || this.latestDeadline.size === 0) return;
+    const [lock, message] = [...this.latestDeadline][0] as [string, AgentMessage];
+    this.latestDeadline.delete(lock);
+    this.flushing = true;
+    this.child.send(message, () => {
+      this.flushing = false;
+      this.flushDeadlines();
+    });
+  }
+}

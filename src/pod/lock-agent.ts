@@ -1,0 +1,495 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { LostError, UnknownOutcomeError } from '../../activities/errors';
+import type { Attempt, AwaitTenureResult, Receipt, Tenure } from '../../workflows/contract';
+import type { LockSettings } from '../config/config';
+import { Candidacy, type PodIdentity } from './candidacy';
+import { HandOver } from './hand-over';
+import { msUntil, deadlineOf } from './lease-clock';
+import type { ListenerGroup } from './listener-group';
+import type { ListenerProcess } from './listener-process';
+import type { LockMetrics } from './lock-metrics';
+import type { HolderKey, LockStore, LockView, LockWatch, WatchHint } from './lock-store';
+import { RunningTenure } from './running-tenure';
+import { TenureSubscription } from './tenure-subscription';
+
+/** Pause before a reconciliation that failed is tried again. */
+const retryMs = 200;
+const keptReceipts = 1_000;
+const firstBackoffMs = 5_000;
+const maxBackoffMs = 300_000;
+/** A tenure of this length makes the next give-up the first one again. */
+const steadyTenureMs = 300_000;
+
+/** What the lock agent tells the region workflow, where it can be reached. */
+export interface WorkflowNotices {
+  tenureEnded(lock: string, token: number, why: string): void;
+}
+
+/**
+ * One lock in this pod, level-triggered: on each watch event, poll and extension it compares "does `holder`
+ * carry my lease and my token?" with "is a tenure running?" and acts on the difference. Everything that
+ * writes runs one at a time; a loss is acted on at once.
+ */
+export class LockAgent {
+  readonly lock: string;
+  readonly candidacy: Candidacy;
+  readonly subscription = new TenureSubscription();
+  private readonly handOver: HandOver;
+  private viewNow: LockView | null = null;
+  private tenureNow: RunningTenure | null = null;
+  private standingNow = false;
+  private stoppingNow = false;
+  private closed = false;
+  private highestToken = 0;
+  private backoffUntilMs = 0;
+  private giveUps = 0;
+  private dirty = false;
+  private reconciling = false;
+  private lastWork: Promise<unknown> = Promise.resolve();
+  /** Until it resolves, a killed listener may still run. */
+  private dying: Promise<unknown> = Promise.resolve();
+  private lostLeaseId: string | null = null;
+  private retryTimer: NodeJS.Timeout | null = null;
+  private watch: LockWatch | null = null;
+
+  constructor(
+    readonly settings: LockSettings,
+    readonly identity: PodIdentity,
+    readonly store: LockStore,
+    readonly listeners: ListenerGroup,
+    readonly metrics: LockMetrics,
+    private readonly notices: WorkflowNotices,
+    readonly logger: Logger,
+  ) {
+    this.lock = settings.name;
+    this.candidacy = new Candidacy(
+      store,
+      identity,
+      settings,
+      {
+        onView: (view) => this.observe(view),
+        onConfirmed: (extension) => this.tenureNow?.extend(extension),
+        onLost: (why) => this.loseLease(why),
+        onAttempt: (outcome, why) => {
+          metrics.extension(outcome);
+          const line = { outcome, reason: why, token: this.tenureNow?.token };
+          if (outcome === 'confirmed') logger.debug(line, 'lease extended');
+          else logger.warn(line, 'lease not extended');
+        },
+      },
+      logger,
+    );
+    this.handOver = new HandOver(this);
+  }
+
+  get tenure(): RunningTenure | null {
+    return this.tenureNow;
+  }
+  get view(): LockView | null {
+    return this.viewNow;
+  }
+  get standing(): boolean {
+    return this.standingNow;
+  }
+  get stopping(): boolean {
+    return this.stoppingNow;
+  }
+  get instructions(): HandOver {
+    return this.handOver;
+  }
+
+  /** Starts to be a candidate. Keeps trying while etcd is away. */
+  start(): void {
+    const mine = (process: ListenerProcess, lock: string, token: number): RunningTenure | null =>
+      lock === this.lock && this.tenureNow?.process === process && this.tenureNow.token === token
+        ? this.tenureNow
+        : null;
+    this.listeners.on('readiness', (lock) => lock === this.lock && this.kick());
+    this.listeners.on('exit', (process, why) => this.onListenerExit(process, why));
+    this.listeners.on('consuming', (process, lock, token) => {
+      const tenure = mine(process, lock, token);
+      if (tenure) tenure.consuming = true;
+    });
+    this.listeners.on('firstMessage', (process, lock, token, startedAt) => {
+      const tenure = mine(process, lock, token);
+      if (tenure) void this.completeReceipt(tenure, startedAt);
+    });
+    this.listeners.on('halted', (process, lock, token, why) => {
+      const tenure = mine(process, lock, token);
+      if (tenure) this.endTenure(tenure, 'lost', why);
+    });
+    this.watch = this.store.watch((hint) => this.onHint(hint));
+    this.kick();
+  }
+
+  // --- instructions ------------------------------------------------------------------------------------
+
+  /** Stands for the lock from now on, and waits for a tenure above `afterToken`. */
+  awaitTenure(afterToken: number, limitMs: number, signal: AbortSignal): Promise<AwaitTenureResult> {
+    if (!this.standingNow && !this.stoppingNow) {
+      this.standingNow = true;
+      this.logger.info({ reason: 'told to by the region workflow' }, 'standing for the lock');
+    }
+    this.kick();
+    return this.subscription.wait(afterToken, this.tenureNow, limitMs, signal);
+  }
+
+  /**
+   * Stops standing: the candidate key says so first, so that no later hand-over can choose this pod; one that
+   * has come before is still taken up.
+   */
+  async standDown(why: string): Promise<void> {
+    if (!this.standingNow) return;
+    this.logger.info({ reason: why }, 'standing down');
+    await this.exclusive(async () => {
+      if (this.candidacy.leaseId) {
+        this.candidacy.want(this.candidacy.state, false);
+        const { view } = await this.candidacy.write();
+        this.observe(view);
+        const { holder } = view;
+        if (!this.tenureNow && holder && holder.leaseId === this.candidacy.leaseId)
+          await this.takeUp(holder, view);
+      }
+      this.standingNow = false;
+    });
+    this.subscription.end(why);
+  }
+
+  /** Gives the lock away and stops competing. The lease stays until `finish`. */
+  async shutDown(why: string): Promise<void> {
+    this.stoppingNow = true;
+    await this.exclusive(() => this.handOver.leave(why));
+    this.subscription.end(why);
+  }
+
+  /** Deletes this pod's keys. Only after its listener is dead. */
+  async finish(): Promise<void> {
+    this.closed = true;
+    if (this.retryTimer) clearTimeout(this.retryTimer);
+    this.watch?.close();
+    const leaseId = this.candidacy.leaseId;
+    this.candidacy.abandon();
+    if (leaseId) await this.store.revokeLease(leaseId);
+  }
+
+  // --- for the instructions' code --------------------------------------------------------------------
+
+  /** Runs `work` when nothing else that writes is under way. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.lastWork.then(work);
+    this.lastWork = result.catch(() => {});
+    return result;
+  }
+
+  /** Takes note of a view; acts at once when it shows that a running tenure is lost. */
+  observe(view: LockView): void {
+    if (this.viewNow && view.revision < this.viewNow.revision) return;
+    this.viewNow = view;
+    const tenure = this.tenureNow;
+    // An idle tenure is in the hands of an instruction, which finds out by its own transaction.
+    if (tenure && tenure.phase !== 'idle' && !this.carries(view.holder, tenure)) {
+      const holder = view.holder ? `${view.holder.region}/${view.holder.pod}` : 'nobody';
+      this.endTenure(tenure, 'lost', `etcd shows ${holder} as holder`);
+    }
+    this.kick();
+  }
+
+  /** Starts the warm listener for the tenure that `holder` describes, if it may be started. */
+  begin(holder: HolderKey, receipt: Receipt | null): RunningTenure | null {
+    const obstacle = this.whyNotBegin(holder);
+    const process = this.listeners.current;
+    const extension = this.candidacy.confirmed;
+    if (obstacle || !process || !extension) {
+      this.logger.error({ token: holder.token, reason: obstacle }, 'tenure not started');
+      return null;
+    }
+    this.highestToken = holder.token;
+    const tenure: Tenure = {
+      lock: this.lock,
+      region: this.identity.region,
+      pod: this.identity.pod,
+      leaseId: holder.leaseId,
+      token: holder.token,
+      since: holder.since,
+    };
+    const running = new RunningTenure(tenure, process, this.settings, extension, receipt, () =>
+      this.endTenure(running, 'deadline', 'no confirmed extension before the deadline'),
+    );
+    this.tenureNow = running;
+    this.listeners.hold(this.lock);
+    this.metrics.tenure('start');
+    this.metrics.holding(holder.token);
+    this.logger.info(
+      { token: holder.token, cause: receipt?.cause, reason: receipt?.why, marginMs: Math.round(running.marginMs) },
+      'tenure started',
+    );
+    void this.attachReceipt(running).finally(() => this.subscription.announce(running));
+    return running;
+  }
+
+  /**
+   * The tenure is over in this pod. Kills the listener unless nothing of the tenure runs in it any more. The
+   * holder key, where it is still ours, is deleted by the next reconciliation, after the listener's exit.
+   */
+  endTenure(running: RunningTenure, event: 'lost' | 'deadline' | 'hand_over' | 'release', why: string): void {
+    const wasIdle = running.phase === 'idle';
+    if (!running.end(why)) return;
+    if (this.tenureNow === running) this.tenureNow = null;
+    if (wasIdle) running.process.clear(this.lock);
+    else this.dying = running.process.kill(`tenure ${running.token} ended: ${why}`);
+    this.listeners.letGo(this.lock);
+    this.metrics.tenure(event);
+    this.metrics.notHolding();
+    const line = { token: running.token, event, reason: why };
+    if (event === 'lost' || event === 'deadline') this.logger.warn(line, 'tenure ended');
+    else this.logger.info(line, 'tenure ended');
+    if (Date.now() - running.startedAtMs > steadyTenureMs) this.giveUps = 0;
+    // Of a hand-over that the workflow ordered, it hears by the answer.
+    if (event !== 'hand_over' || this.stoppingNow) this.notices.tenureEnded(this.lock, running.token, why);
+    this.kick();
+  }
+
+  /** The same holder goes on under the token it has just won, in the listener that took the dead one's place. */
+  beginAnew(running: RunningTenure, holder: HolderKey, receipt: Receipt): void {
+    running.end(`replaced by token ${holder.token}`);
+    this.tenureNow = null;
+    this.metrics.tenure('restart');
+    if (this.begin(holder, receipt)) return;
+    this.listeners.letGo(this.lock);
+    this.metrics.notHolding();
+    this.notices.tenureEnded(this.lock, running.token, 'the spare listener could not be started');
+    this.kick();
+  }
+
+  /** This pod must not win the lock again at once. Longer each time. */
+  backOff(): void {
+    const backoffMs = Math.min(firstBackoffMs * 2 ** this.giveUps++, maxBackoffMs);
+    this.backoffUntilMs = Date.now() + backoffMs;
+    setTimeout(() => this.kick(), backoffMs + 1).unref();
+    this.logger.warn({ backoffMs, reason: 'gave the lock up' }, 'not competing for a while');
+  }
+
+  /** What the candidate key should say now. */
+  wantCandidate(): void {
+    const backingOff = Date.now() < this.backoffUntilMs;
+    const state = this.stoppingNow
+      ? 'draining'
+      : backingOff
+        ? 'unhealthy'
+        : this.listeners.readiness(this.lock);
+    this.candidacy.want(state, this.standingNow && !backingOff && !this.stoppingNow);
+    this.metrics.candidateReady(state === 'ready');
+  }
+
+  attempt(outcome: Attempt['outcome'], why: string): void {
+    this.subscription.record({ at: new Date().toISOString(), pod: this.identity.pod, outcome, why });
+    this.metrics.acquisition(outcome);
+    this.logger.info({ outcome, reason: why }, 'acquisition attempt');
+  }
+
+  /** Why this pod cannot take over now, or `null`. */
+  whyNotReady(): string | null {
+    if (this.stoppingNow) return 'is shutting down';
+    if (Date.now() < this.backoffUntilMs) return 'gave the lock up a moment ago and backs off';
+    if (!this.candidacy.leaseId) return 'has no lease in etcd';
+    if (!this.listeners.isReady(this.lock)) return this.listeners.whyNotReady(this.lock);
+    if (this.remainingMs() <= 0) return 'its lease has no confirmed extension in time';
+    return null;
+  }
+
+  // --- level-triggered part ----------------------------------------------------------------------------
+
+  kick(): void {
+    this.dirty = true;
+    if (this.reconciling || this.closed) return;
+    this.reconciling = true;
+    void this.exclusive(() => this.reconcile()).finally(() => {
+      this.reconciling = false;
+    });
+  }
+
+  private async reconcile(): Promise<void> {
+    while (this.dirty && !this.closed) {
+      this.dirty = false;
+      try {
+        await this.reconcileOnce();
+      } catch (error) {
+        if (error instanceof LostError) this.loseLease(error.message);
+        else if (!(error instanceof UnknownOutcomeError))
+          this.logger.error({ err: error }, 'reconciliation failed unexpectedly');
+        else this.logger.warn({ reason: error.message }, 'etcd did not answer; trying again');
+        this.retryTimer ??= setTimeout(() => {
+          this.retryTimer = null;
+          this.kick();
+        }, retryMs);
+        return;
+      }
+    }
+  }
+
+  private async reconcileOnce(): Promise<void> {
+    this.wantCandidate();
+    if (!this.candidacy.leaseId) return this.openLease();
+    const view = this.viewNow ?? (await this.store.read());
+    this.viewNow ??= view;
+    const { holder } = view;
+    if (!this.tenureNow && holder && holder.leaseId === this.candidacy.leaseId) {
+      await this.dying;
+      await this.takeUp(holder, view);
+      return;
+    }
+    // A holder changes its own candidate key only where the instructions' code does.
+    if (!this.candidacy.isWritten && !this.tenureNow) this.observe((await this.candidacy.write()).view);
+    if (!this.tenureNow) await this.compete();
+  }
+
+  private async openLease(): Promise<void> {
+    if (this.lostLeaseId) {
+      // No new lease while the old one may still carry `holder`.
+      await this.dying;
+      await this.store.revokeLease(this.lostLeaseId);
+      this.lostLeaseId = null;
+    }
+    this.viewNow = null;
+    this.observe(await this.candidacy.open());
+    this.logger.info({ leaseId: this.candidacy.leaseId, state: this.candidacy.state }, 'candidate registered');
+  }
+
+  /** `holder` is on this pod's lease and no tenure runs: start it, or delete it. */
+  private async takeUp(holder: HolderKey, view: LockView): Promise<void> {
+    if (this.remainingMs() <= 0) await this.candidacy.extend();
+    const receipt = view.last?.modRevision === holder.token ? view.last.receipt : null;
+    if (this.whyNotBegin(holder) === null) {
+      if (this.begin(holder, receipt)) this.attempt('won', `token ${holder.token}, ${receipt?.cause ?? 'adopted'}`);
+      return;
+    }
+    this.logger.warn({ token: holder.token, reason: this.whyNotBegin(holder) }, 'deleting the holder key');
+    const result = await this.store.deleteHolder(holder.token);
+    this.observe(result.view);
+  }
+
+  private async compete(): Promise<void> {
+    const view = this.viewNow;
+    if (!view || view.holder || !this.standingNow || this.whyNotReady() !== null) return;
+    let result;
+    try {
+      result = await this.store.changeHolder({
+        id: randomUUID(),
+        view,
+        to: { region: this.identity.region, pod: this.identity.pod },
+        cause: view.last ? 'takeover' : 'first',
+        why: view.last ? this.whyTakeover(view.last.receipt) : 'nobody has held the lock before',
+        by: this.identity.pod,
+      });
+    } catch (error) {
+      if (!(error instanceof UnknownOutcomeError)) throw error;
+      this.attempt('unknown', error.message);
+      // The transaction compares the candidate key: once that is written again it can no longer be applied,
+      // and what etcd shows then is what happened.
+      this.observe((await this.candidacy.write()).view);
+      return;
+    }
+    if (result.outcome === 'applied') {
+      this.viewNow = result.view;
+      const holder = result.view.holder;
+      if (holder && this.begin(holder, result.receipt)) this.attempt('won', result.receipt.why);
+      return;
+    }
+    this.attempt(result.view.holder ? 'lost' : 'refused', result.why);
+    this.observe(result.view);
+    // Refused although the policy sees no obstacle: the view was old. Otherwise wait for the next event.
+    if (result.view.revision <= view.revision) this.dirty = false;
+  }
+
+  private whyTakeover(last: Receipt): string {
+    return last.to
+      ? `the lock became free: ${last.to.region}/${last.to.pod} with token ${last.to.token} no longer holds it`
+      : `the lock was released: ${last.why}`;
+  }
+
+  private whyNotBegin(holder: HolderKey): string | null {
+    if (holder.token <= this.highestToken)
+      return `token ${holder.token} is not above ${this.highestToken}, the highest one seen here`;
+    if (this.stoppingNow) return 'the pod is shutting down';
+    if (!this.standingNow) return 'the pod does not stand for the lock';
+    return this.whyNotReady();
+  }
+
+  /** Updates the metric of the time left to the deadline. */
+  reportMargin(): void {
+    if (this.tenureNow) this.metrics.margin(this.tenureNow.marginMs);
+  }
+
+  private remainingMs(): number {
+    const extension = this.candidacy.confirmed;
+    return extension ? msUntil(deadlineOf(extension, this.settings.deadlineMarginMs)) : 0;
+  }
+
+  private carries(holder: HolderKey | null, tenure: RunningTenure): boolean {
+    return holder !== null && holder.token === tenure.token && holder.leaseId === tenure.tenure.leaseId;
+  }
+
+  private onHint(hint: WatchHint): void {
+    if (this.closed) return;
+    const view = this.viewNow;
+    // The event itself tells a loss or a hand-over one round trip before the read does.
+    if (view && hint.holder !== undefined && hint.revision > view.revision)
+      this.observe({ ...view, holder: hint.holder, revision: hint.revision });
+    void this.refresh();
+  }
+
+  /** Reads the lock anew; without an answer the next event, extension or retry does. */
+  async refresh(): Promise<LockView | null> {
+    try {
+      const view = await this.store.read();
+      this.observe(view);
+      return view;
+    } catch (error) {
+      this.logger.debug({ err: error }, 'read after a watch event failed');
+      return null;
+    }
+  }
+
+  /** The lease is gone: so is every key on it, and with them the tenure. */
+  loseLease(why: string): void {
+    this.lostLeaseId = this.candidacy.leaseId ?? this.lostLeaseId;
+    this.candidacy.abandon();
+    if (this.tenureNow) this.endTenure(this.tenureNow, 'lost', why);
+    this.kick();
+  }
+
+  private onListenerExit(process: ListenerProcess, why: string): void {
+    const running = this.tenureNow;
+    if (!running || running.process !== process) return;
+    running.becomeIdle();
+    this.metrics.tenure('listener_exit');
+    this.logger.warn({ token: running.token, reason: why }, 'listener exited during a tenure');
+    void this.exclusive(() => this.handOver.restartInPlace(running, why));
+  }
+
+  /** A tenure begun on a watch event has its receipt in etcd, not yet in hand. */
+  private async attachReceipt(running: RunningTenure): Promise<void> {
+    if (running.receipt) return;
+    const view = await this.refresh();
+    if (view?.last?.modRevision === running.token) running.receipt = view.last.receipt;
+  }
+
+  private async completeReceipt(running: RunningTenure, startedAt: number): Promise<void> {
+    try {
+      await this.attachReceipt(running);
+      if (!running.receipt) throw new Error('its receipt was not found');
+      const at = new Date(startedAt).toISOString();
+      running.receipt = (await this.store.completeReceipt(running.receipt.id, at)) ?? running.receipt;
+      const { cause, id, from, to, drained, gapMs } = running.receipt;
+      this.metrics.receipt(cause);
+      this.logger.info(
+        { token: running.token, receipt: id, cause, from, to, drained, gapMs, reason: running.receipt.why },
+        'receipt complete',
+      );
+      await this.store.trimReceipts(keptReceipts);
+    } catch (error) {
+      this.logger.warn({ err: error, token: running.token }, 'receipt not completed');
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import type { Candidate, CandidateState, ChangeCause, Receipt } from '../../workflows/contract';
+
+/** The holder key as read; `token` is its mod revision. */
+export interface HolderKey {
+  region: string;
+  pod: string;
+  since: string;
+  leaseId: string;
+  token: number;
+}
+
+export interface CandidateKey extends Candidate {
+  leaseId: string;
+  modRevision: number;
+}
+
+/** One consistent, linearizable reading of a lock. A later one has an equal or higher `revision`. */
+export interface LockView {
+  revision: number;
+  raftTerm: number;
+  holder: HolderKey | null;
+  /** The latest change of holder. Its `to.token` is the mod revision of this key. */
+  last: { receipt: Receipt; modRevision: number } | null;
+  candidates: CandidateKey[];
+  successor: { region: string; switchId: string; modRevision: number } | null;
+  blocked: { why: string; modRevision: number } | null;
+  paused: { who: string; why: string; when: string; modRevision: number } | null;
+}
+
+/** A transaction that writes `holder`. Everything in `view` that it depends on is compared exactly. */
+export interface HolderChange {
+  /** Id of the receipt; for a planned switch the switch id, whose `aborted/<id>` must then be absent. */
+  id: string;
+  view: LockView;
+  /** Must be in `view.candidates`, ready and standing (a listener restart: merely its own candidate key). */
+  to: { region: string; pod: string };
+  cause: Exclude<ChangeCause, 'release'>;
+  why: string;
+  by: string;
+  drained?: number;
+  requeued?: number;
+  lastFinishedAt?: string;
+}
+
+/** A transaction that deletes `holder` of the tenure `token`. */
+export interface Release {
+  id: string;
+  view: LockView;
+  token: number;
+  why: string;
+  by: string;
+  /** Puts `successor` for this region: nobody else may acquire for `windowMs`. */
+  towards?: { region: string; windowMs: number };
+  /** The pod's own candidate state, written in the same transaction. */
+  candidate?: CandidateWrite;
+  drained?: number;
+  requeued?: number;
+  lastFinishedAt?: string;
+}
+
+export interface CandidateWrite {
+  region: string;
+  pod: string;
+  leaseId: string;
+  state: CandidateState;
+  standing: boolean;
+  since: string;
+  version: string;
+}
+
+/** `refused` means definitely not applied, and carries the present view. */
+export type ChangeResult =
+  | { outcome: 'applied'; token: number; receipt: Receipt; view: LockView }
+  | { outcome: 'refused'; why: string; view: LockView };
+
+export interface LockWatch {
+  close(): void;
+}
+
+/**
+ * One lock in the lock service. Every method is linearizable and bounded in time by `requestTimeoutMs`.
+ * Each throws `UnknownOutcomeError` when no definite answer came: the request may have been applied, or may
+ * still be applied later. A lease found gone is a `LostError`.
+ */
+export interface LockStore {
+  readonly lock: string;
+  /** `ttlMs` is the granted one. */
+  grantLease(ttlMs: number): Promise<{ leaseId: string; ttlMs: number }>;
+  /** One keepalive. Does not go through raft: it counts only when confirmed by a later `read`. */
+  keepAlive(leaseId: string): Promise<{ ttlMs: number; raftTerm: number }>;
+  /** Deletes the lease and its keys. A lease already gone is success. */
+  revokeLease(leaseId: string): Promise<void>;
+  read(): Promise<LockView>;
+  /**
+   * Puts the candidate key under its lease. With `whileHolding`, only while `holder` still has that token:
+   * an accepted one makes every unanswered hand-over of that tenure impossible, as those compare this key.
+   */
+  putCandidate(
+    candidate: CandidateWrite,
+    options?: { whileHolding?: number },
+  ): Promise<{ outcome: 'applied' | 'refused'; view: LockView }>;
+  /** Acquire, hand over, or begin a new tenure in place: the one builder of transactions that put `holder`. */
+  changeHolder(change: HolderChange): Promise<ChangeResult>;
+  /** Deletes `holder` if it still has the token; refused when it has not. Safe to repeat until definite. */
+  release(release: Release): Promise<ChangeResult>;
+  /** Deletes `holder` of a tenure that is over, without a receipt. `refused`: it was not there any more. */
+  deleteHolder(token: number): Promise<{ outcome: 'applied' | 'refused'; view: LockView }>;
+  abortSwitch(switchId: string, why: string): Promise<void>;
+  isAborted(switchId: string): Promise<boolean>;
+  readReceipt(id: string): Promise<Receipt | null>;
+  /** Newest first. */
+  listReceipts(limit: number): Promise<Receipt[]>;
+  /** Adds the first message's start and the gap to the receipt of a tenure. Keeps its create revision. */
+  completeReceipt(id: string, firstStartedAt: string): Promise<Receipt | null>;
+  /** Deletes all but the newest `keep` receipts. */
+  trimReceipts(keep: number): Promise<void>;
+  /**
+   * Calls `onChange` after anything below the lock changed (receipts and attempts aside) and after each
+   * reconnect. A hint to read again, with the newest revision seen; events can be late, so also poll.
+   */
+  watch(onChange: (event: WatchHint) => void): LockWatch;
+}
+
+/** What the watch saw; `holder` is present when the event itself carried the holder key's new state. */
+export interface WatchHint {
+  revision: number;
+  holder?: HolderKey | null;
+}

@@ -1,0 +1,176 @@
+import { RefusedError } from '../../activities/errors';
+import type { PodPort } from '../../activities/ports';
+import type {
+  AwaitSuccessorInput,
+  AwaitSuccessorResult,
+  AwaitTenureInput,
+  AwaitTenureResult,
+  DrainAndHandOverInput,
+  HandOverOutcome,
+  InspectInput,
+  InstructionStamp,
+  LockTruth,
+  ProbeResult,
+  ReleaseLockInput,
+  ReleaseOutcome,
+  RenewLeaseResult,
+  StartListenerResult,
+  Tenure,
+  TenureInput,
+} from '../../workflows/contract';
+import type { LockAgent } from './lock-agent';
+import type { HolderKey } from './lock-store';
+
+/** `awaitTenure` answers "not yet" after this, so that the attempts made are in history. */
+const awaitTenureLimitMs = 300_000;
+const listenerStartLimitMs = 1_500;
+const successorPollMs = 50;
+
+/** The instructions that must come in their order: those about standing, and those that end a tenure. */
+type Sequence = 'standing' | 'leaving';
+
+/**
+ * A pod's locks as its activities see them. A thawed pod runs every instruction that waited for it, in any
+ * order, so each is checked before it changes anything: its sequence number here, its tenure against etcd.
+ */
+export class Pod implements PodPort {
+  private readonly highestSeq = new Map<string, number>();
+
+  constructor(private readonly agents: ReadonlyMap<string, LockAgent>) {}
+
+  awaitTenure(input: AwaitTenureInput, signal: AbortSignal): Promise<AwaitTenureResult> {
+    const agent = this.agent(input.lock);
+    this.checkSeq(input, 'standing');
+    return agent.awaitTenure(input.afterToken, awaitTenureLimitMs, signal);
+  }
+
+  async standDown(input: InstructionStamp): Promise<void> {
+    const agent = this.agent(input.lock);
+    this.checkSeq(input, 'standing');
+    await agent.standDown('told to by the region workflow');
+  }
+
+  async startListener({ lock, tenure }: TenureInput): Promise<StartListenerResult> {
+    const agent = this.agent(lock);
+    agent.kick();
+    const giveUpAt = Date.now() + listenerStartLimitMs;
+    for (;;) {
+      const running = agent.tenure;
+      if (running && running.token > tenure.token)
+        return { outcome: 'refused', why: `a newer tenure runs, with token ${running.token}` };
+      if (running?.token === tenure.token && running.consuming)
+        return { outcome: 'started', why: `the listener consumes with token ${tenure.token}` };
+      if (Date.now() >= giveUpAt) {
+        const why = running ? 'the listener does not consume yet' : 'this pod does not hold the lock';
+        return { outcome: 'refused', why };
+      }
+      await pause(successorPollMs);
+    }
+  }
+
+  async renewLease({ lock, tenure }: TenureInput): Promise<RenewLeaseResult> {
+    const agent = this.agent(lock);
+    const running = agent.tenure;
+    if (running?.token === tenure.token) {
+      const outcome = await agent.candidacy.extend();
+      const stats = running.process.statsOf(lock);
+      const marginMs = Math.round(running.marginMs);
+      if (running.phase !== 'ended' && outcome === 'confirmed')
+        return {
+          outcome: 'extended',
+          marginMs,
+          processed: stats?.processed ?? 0,
+          inFlight: stats?.inFlight ?? 0,
+          receipt: running.receipt,
+        };
+      if (running.phase !== 'ended') return { outcome: 'unknown', why: `extension ${outcome}`, marginMs };
+    }
+    const { holder } = await agent.store.read();
+    return {
+      outcome: 'lost',
+      why: holder
+        ? `etcd shows ${holder.region}/${holder.pod} with token ${holder.token} as holder`
+        : 'etcd shows no holder',
+      holder: holder && tenureOf(lock, holder),
+    };
+  }
+
+  async drainAndHandOver(input: DrainAndHandOverInput): Promise<HandOverOutcome> {
+    const agent = this.agent(input.lock);
+    this.checkSeq(input, 'leaving');
+    return agent.instructions.toTargets(input);
+  }
+
+  async releaseLock(input: ReleaseLockInput): Promise<ReleaseOutcome> {
+    const agent = this.agent(input.lock);
+    this.checkSeq(input, 'leaving');
+    return agent.instructions.release(input);
+  }
+
+  async abortSwitch({ lock, switchId, why }: { lock: string; switchId: string; why: string }): Promise<void> {
+    await this.agent(lock).store.abortSwitch(switchId, why);
+  }
+
+  async inspectLock({ lock }: InspectInput): Promise<LockTruth> {
+    const view = await this.agent(lock).store.read();
+    return {
+      holder: view.holder && tenureOf(lock, view.holder),
+      candidates: view.candidates.map(({ region, pod, state, standing, since, version }) => ({
+        region,
+        pod,
+        state,
+        standing,
+        since,
+        version,
+      })),
+      paused: view.paused && { who: view.paused.who, why: view.paused.why, when: view.paused.when },
+      blocked: view.blocked?.why ?? null,
+      successor: view.successor?.region ?? null,
+      last: view.last?.receipt ?? null,
+    };
+  }
+
+  async probe({ lock }: InspectInput): Promise<ProbeResult> {
+    const agent = this.agent(lock);
+    const why = agent.whyNotReady() ?? (agent.standing ? null : 'does not stand for the lock');
+    return { ready: why === null, why: why ?? 'ready and standing' };
+  }
+
+  async awaitSuccessor(input: AwaitSuccessorInput, signal: AbortSignal): Promise<AwaitSuccessorResult> {
+    const { store } = this.agent(input.lock);
+    const giveUpAt = Date.now() + input.waitMs;
+    for (;;) {
+      const receipt = await store.readReceipt(input.switchId);
+      const enough = receipt?.firstStartedAt != null || Date.now() >= giveUpAt || signal.aborted;
+      if (enough) {
+        const { holder } = await store.read();
+        return { holder: holder && tenureOf(input.lock, holder), receipt };
+      }
+      await pause(successorPollMs);
+    }
+  }
+
+  private agent(lock: string): LockAgent {
+    const agent = this.agents.get(lock);
+    if (agent) return agent;
+    throw new RefusedError(`lock ${lock} is not configured here; known: ${[...this.agents.keys()].join(', ')}`);
+  }
+
+  private checkSeq({ lock, seq }: InstructionStamp, sequence: Sequence): void {
+    const key = `${sequence} ${lock}`;
+    const highest = this.highestSeq.get(key) ?? seq;
+    if (seq < highest) throw new RefusedError(`instruction ${seq} is older than ${highest}, seen before`);
+    this.highestSeq.set(key, seq);
+  }
+}
+
+const tenureOf = (lock: string, { region, pod, leaseId, token, since }: HolderKey): Tenure => ({
+  lock,
+  region,
+  pod,
+  leaseId,
+  token,
+  since,
+});
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,128 @@
+import type { Receipt, Tenure } from '../../workflows/contract';
+import type { LockSettings } from '../config/config';
+import { type ConfirmedExtension, deadlineOf, msUntil, suspendedMs } from './lease-clock';
+import type { DrainReport, ListenerProcess } from './listener-process';
+
+/**
+ * - `running`: the listener consumes.
+ * - `draining`: it finishes what is in flight.
+ * - `idle`: nothing of this tenure runs any more, drained or dead; the holder key may still be ours.
+ * - `ended`: final.
+ */
+export type TenurePhase = 'running' | 'draining' | 'idle' | 'ended';
+
+/**
+ * A tenure as this pod lives it: its listener process and its deadline. The deadline only moves forward, and
+ * never again once it has passed.
+ */
+export class RunningTenure {
+  /** Resolves with the reason when the tenure is over in this pod. */
+  readonly ended: Promise<string>;
+  readonly startedAtMs = Date.now();
+  receipt: Receipt | null;
+  consuming = false;
+  private phaseNow: TenurePhase = 'running';
+  private deadline: bigint;
+  private timer: NodeJS.Timeout;
+  private resolveEnded!: (why: string) => void;
+
+  constructor(
+    readonly tenure: Tenure,
+    readonly process: ListenerProcess,
+    private readonly settings: LockSettings,
+    private extension: ConfirmedExtension,
+    receipt: Receipt | null,
+    private readonly onDeadline: () => void,
+  ) {
+    this.receipt = receipt;
+    this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
+    this.deadline = deadlineOf(extension, settings.deadlineMarginMs);
+    this.timer = setTimeout(() => this.checkDeadline(), msUntil(this.deadline));
+    process.start({
+      lock: tenure.lock,
+      token: tenure.token,
+      leaseId: tenure.leaseId,
+      deadlineNs: this.deadline,
+      marginMs: settings.deadlineMarginMs,
+    });
+  }
+
+  get token(): number {
+    return this.tenure.token;
+  }
+
+  get phase(): TenurePhase {
+    return this.phaseNow;
+  }
+
+  /** ms until the deadline, negative after it. */
+  get marginMs(): number {
+    return msUntil(this.deadline);
+  }
+
+  /** Before the deadline, on a clock that can be believed, and not ended. */
+  isValid(): boolean {
+    return this.phaseNow !== 'ended' && this.marginMs > 0 && !this.wasSuspended();
+  }
+
+  /** Moves the deadline for a confirmed extension, unless it has passed already. */
+  extend(extension: ConfirmedExtension): void {
+    if (!this.isValid()) return this.checkDeadline();
+    const deadline = deadlineOf(extension, this.settings.deadlineMarginMs);
+    if (deadline <= this.deadline) return;
+    this.deadline = deadline;
+    this.extension = extension;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.checkDeadline(), msUntil(deadline));
+    this.process.extend({
+      lock: this.tenure.lock,
+      token: this.token,
+      deadlineNs: deadline,
+      marginMs: this.settings.deadlineMarginMs,
+    });
+  }
+
+  async drain(): Promise<DrainReport> {
+    this.phaseNow = 'draining';
+    const report = await this.process.drain(this.tenure.lock, this.token, this.settings.drainLimitMs);
+    // Handlers that outlived the limit die with their process; only its exit makes them harmless.
+    if (!report.complete) await this.process.kill('drain ran into its limit');
+    if (this.phase !== 'ended') this.phaseNow = 'idle';
+    return report;
+  }
+
+  /** The listener has exited: nothing of this tenure runs. */
+  becomeIdle(): void {
+    if (this.phase !== 'ended') this.phaseNow = 'idle';
+  }
+
+  /** Consumes again under the same token, after a drain. */
+  resume(): void {
+    this.phaseNow = 'running';
+    this.process.resume(this.tenure.lock, this.token);
+  }
+
+  /** Idempotent. Says whether it was this call that ended it. */
+  end(why: string): boolean {
+    if (this.phaseNow === 'ended') return false;
+    this.phaseNow = 'ended';
+    clearTimeout(this.timer);
+    this.resolveEnded(why);
+    return true;
+  }
+
+  private wasSuspended(): boolean {
+    return Math.abs(suspendedMs(this.extension.sent)) > this.settings.deadlineMarginMs / 2;
+  }
+
+  private checkDeadline(): void {
+    if (this.phaseNow === 'ended') return;
+    if (this.isValid()) {
+      // Timers may fire a little early.
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.checkDeadline(), Math.max(1, msUntil(this.deadline)));
+      return;
+    }
+    this.onDeadline();
+  }
+}

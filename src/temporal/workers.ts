@@ -1,0 +1,115 @@
+import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createPodActivities } from '../../activities/pod-activities';
+import type { PodPort } from '../../activities/ports';
+import { regionTaskQueue } from '../../workflows/contract';
+import type { Config } from '../config/config';
+import { namespaceOf } from './connection';
+import { installRuntime } from './sdk-logger';
+import { connectWorkers } from './worker-connection';
+import { workflowBundlePath } from './workflow-bundle';
+
+export interface WorkersOptions {
+  config: Config;
+  region: string;
+  /** Base name of the pod's two task queues. */
+  queue: string;
+  pod: PodPort;
+  logger: Logger;
+}
+
+export interface RunningWorkers {
+  /** Resolves when they have all stopped: `null` after `shutdown`, else with what the first one failed of. */
+  ended: Promise<Error | null>;
+  /** Idempotent; returns after five seconds at most. What is running by then is cut off, as unknown. */
+  shutdown(): Promise<void>;
+}
+
+/** Activities are told of the shutdown after this, and given up after the second. */
+const shutdownGraceMs = 1_000;
+const shutdownForceMs = 3_000;
+const shutdownLimitMs = 5_000;
+
+/**
+ * A pod's three workers: the region's workflows, its own `stand` queue and its own `do` queue. They survive an
+ * outage of Temporal; what the server refuses for good (a namespace that is gone) ends them all.
+ * @throws TemporalAwayError when Temporal cannot be reached at the start.
+ */
+export async function runWorkers(options: WorkersOptions): Promise<RunningWorkers> {
+  installRuntime(options.logger);
+  const connection = await connectWorkers(options.config);
+  try {
+    return run(await createWorkers(options, connection), connection);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+async function createWorkers(
+  { config, region, queue, pod }: WorkersOptions,
+  connection: NativeConnection,
+): Promise<Worker[]> {
+  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> =
+    {
+      connection,
+      namespace: namespaceOf(config),
+      shutdownGraceTime: shutdownGraceMs,
+      shutdownForceTime: shutdownForceMs,
+    };
+  const activities = createPodActivities(pod);
+  return Promise.all([
+    Worker.create({
+      ...common,
+      taskQueue: regionTaskQueue(region),
+      workflowBundle: { codePath: workflowBundlePath },
+      reuseV8Context: true,
+      // A killed pod's workflows wait so long before another pod takes them; ten seconds by default.
+      stickyQueueScheduleToStartTimeout: 1_000,
+    }),
+    Worker.create({
+      ...common,
+      taskQueue: `${queue}/stand`,
+      activities,
+      // One waits for each lock; while a workflow continues as new two do.
+      maxConcurrentActivityTaskExecutions: 2 * config.locks.length + 10,
+      maxHeartbeatThrottleInterval: 3_000,
+    }),
+    Worker.create({ ...common, taskQueue: `${queue}/do`, activities, maxHeartbeatThrottleInterval: 3_000 }),
+  ]);
+}
+
+function run(workers: Worker[], connection: NativeConnection): RunningWorkers {
+  let failure: Error | null = null;
+  let stopping = false;
+  const stopAll = (): void => {
+    stopping = true;
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  const runs = workers.map(async (worker) => {
+    try {
+      await worker.run();
+      if (!stopping) failure ??= new Error('a Temporal worker stopped by itself');
+    } catch (error) {
+      failure ??= error instanceof Error ? error : new Error(String(error));
+    }
+    // The first that ends stops the rest: a pod with half its queues looks alive and is not.
+    stopAll();
+  });
+  const ended = Promise.all(runs).then(async () => {
+    await connection.close();
+    return failure;
+  });
+  return {
+    ended,
+    async shutdown() {
+      stopAll();
+      let timer: NodeJS.Timeout | undefined;
+      const limit = new Promise((resolve) => {
+        timer = setTimeout(resolve, shutdownLimitMs);
+      });
+      await Promise.race([ended, limit]);
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import path from 'node:path';
+import { ConfigFolder, minimal } from '../config/config-file';
+
+const main = path.resolve(__dirname, '../../dist/src/cli/main.js');
+const folder = new ConfigFolder();
+
+/** Accepts connections and never answers: what a frozen server looks like. */
+const silent: Server = createServer((socket) => socket.on('error', () => undefined));
+let silentPort = 0;
+let closedPort = 0;
+beforeAll(async () => {
+  silentPort = await listen(silent);
+  const other = createServer();
+  closedPort = await listen(other);
+  await new Promise((resolve) => other.close(resolve));
+});
+afterAll(() => {
+  silent.close();
+  folder.remove();
+});
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
+  );
+}
+
+interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+  tookMs: number;
+}
+
+function baton(argv: string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const child = spawn(process.execPath, [main, ...argv], {
+      cwd: folder.path,
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [out, err] = ['', ''];
+    child.stdout.on('data', (part) => (out += String(part)));
+    child.stderr.on('data', (part) => (err += String(part)));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, out, err, tookMs: performance.now() - began }));
+  });
+}
+
+const servers = (etcd: number, temporal: number): Record<string, unknown> => ({
+  ...minimal(),
+  etcd: { endpoints: [`http://127.0.0.1:${etcd}`] },
+  temporal: { address: `127.0.0.1:${temporal}` },
+});
+
+describe('bad input ends with 2, and nothing is started', () => {
+  beforeAll(() => folder.write(minimal()));
+  const bad: [string[], string][] = [
+    [[], 'usage: baton <command>'],
+    [['stauts'], 'there is no command stauts; did you mean status?'],
+    [['constructor'], 'there is no command constructor'],
+    [['worker'], '--region REGION must be given'],
+    [
+      ['worker', '--region', 'us-eats'],
+      '--region is us-eats: is not in the configuration; did you mean us-east?',
+    ],
+    [
+      ['worker', '--region', 'us-east', '--lock', 'order'],
+      'lock order is not in the configuration; did you mean orders?',
+    ],
+    [['worker', '--region', 'us-east', '--health-port', 'x'], '--health-port is x: must be a whole number'],
+    [['worker', '--region', 'us-east', '--pod', 'a/b'], '--pod is a/b: must be 1 to 63'],
+    [['start'], '--region REGION must be given'],
+    [['start', '--region', 'eu'], '--region is eu: there is no such region'],
+    [['switch', '--to', 'us-west'], '--reason TEXT must be given'],
+    [['switch'], '--to REGION and --reason TEXT must be given'],
+    [
+      ['switch', '--to', 'eu', '--reason', 'x'],
+      '--to is eu: there is no such region in the configuration; there are us-east, us-west',
+    ],
+    [['switch', '--to', 'us-west', '--reason', 'x', '--timeout', '-3'], '--timeout is -3'],
+    [['status', '--lock', 'x1'], 'lock x1 is not in the configuration'],
+    [['status', '--config', 'none.yaml'], 'none.yaml: must be a readable file: there is no such file'],
+  ];
+  test.each(bad)('baton %j', async (argv, expected) => {
+    const { code, out, err } = await baton(argv);
+    expect(err).toContain(expected);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+  });
+
+  test('a bad configuration, with all problems and no secret', async () => {
+    folder.write({
+      ...minimal({ keeperIntervalMs: 9000, stallLimitMs: 1 }),
+      etcd: { endpoints: ['http://u:hunter2@h:1'] },
+    });
+    const { code, out, err } = await baton(['worker', '--region', 'us-east']);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err.trim().split('\n')).toHaveLength(4);
+    expect(err).toContain(
+      'locks.orders.keeperIntervalMs is 9000: must be at most a third of leaseTtlMs (3333)',
+    );
+    expect(err).not.toContain('hunter2');
+    folder.write(minimal());
+  });
+});
+
+test('help is for people: on standard output, quickly', async () => {
+  const { code, out, tookMs } = await baton(['help']);
+  expect(code).toBe(0);
+  expect(out).toContain('baton <command> --help');
+  expect(tookMs).toBeLessThan(2000);
+  expect((await baton(['switch', '--help'])).out).toContain('--reason TEXT');
+  expect((await baton(['help', 'status'])).out).toContain('--watch');
+});
+
+describe.each(['closed', 'silent'])('with servers whose ports are %s', (kind) => {
+  const port = (): number => (kind === 'closed' ? closedPort : silentPort);
+  let ended: Record<'status' | 'switch' | 'start', Ended>;
+  // Side by side: each spends its time waiting.
+  beforeAll(async () => {
+    const file = `${kind}.yaml`;
+    writeFileSync(path.join(folder.path, file), JSON.stringify(servers(port(), port())));
+    const [status, switched, start] = await Promise.all([
+      baton(['status', '--config', file]),
+      baton(['switch', '--to', 'us-west', '--reason', 'test', '--config', file]),
+      baton(['start', '--region', 'us-west', '--config', file]),
+    ]);
+    ended = { status, switch: switched, start };
+  });
+
+  test('status names both', () => {
+    const { code, out } = ended.status;
+    expect(code).toBe(1);
+    expect(out.match(new RegExp(`http://127\\.0\\.0\\.1:${port()}`, 'g'))).toHaveLength(1);
+    expect(out).toMatch(new RegExp(`Temporal at 127\\.0\\.0\\.1:${port()} `));
+  });
+  test('switch names etcd', () => {
+    const { code, out, err } = ended.switch;
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toMatch(
+      new RegExp(`^baton: orders was not switched: .*http://127\\.0\\.0\\.1:${port()}`, 'm'),
+    );
+  });
+  test('start names Temporal', () => {
+    const { code, out, err } = ended.start;
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toMatch(new RegExp(`^baton: Temporal at 127\\.0\\.0\\.1:${port()} `));
+  });
+  test('all end within seconds', () => {
+    for (const { tookMs } of Object.values(ended)) expect(tookMs).toBeLessThan(15_000);
+  });
+});

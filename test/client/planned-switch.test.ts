@@ -1,0 +1,170 @@
+import { UnknownOutcomeError } from '../../activities/errors';
+import type { GracefulSwitch, Receipt, RegionStatus, SwitchOutcome } from '../../workflows/contract';
+import { PlannedSwitch, type SwitchResult } from '../../src/client/planned-switch';
+import { type RegionWorkflows, WorkflowsAwayError } from '../../src/client/region-workflows';
+import type { LockView } from '../../src/pod/lock-store';
+
+const request = { lock: 'orders', switchId: 'id-1', to: 'us-west', reason: 'deploy', by: 'anna' };
+const holder = { region: 'us-east', pod: 'e1-aa', since: '2026-01-01T00:00:00.000Z', leaseId: '1', token: 7 };
+const receipt: Receipt = {
+  id: 'id-1',
+  lock: 'orders',
+  cause: 'switch',
+  why: 'deploy',
+  by: 'anna',
+  from: { region: 'us-east', pod: 'e1-aa', token: 7 },
+  to: { region: 'us-west', pod: 'w1-bb', token: 9 },
+  at: '2026-01-01T00:00:01.000Z',
+  drained: 3,
+  requeued: 5,
+  lastFinishedAt: '2026-01-01T00:00:01.000Z',
+  firstStartedAt: '2026-01-01T00:00:01.010Z',
+  gapMs: 10,
+};
+
+/** etcd and the workflow, as one scripted switch sees them. */
+class Script {
+  view: LockView = {
+    revision: 1,
+    raftTerm: 1,
+    holder,
+    last: null,
+    candidates: [],
+    successor: null,
+    blocked: null,
+    paused: null,
+  };
+  receipts: (Receipt | null | Error)[] = [null];
+  outcome: Partial<SwitchOutcome> | 'not-running' | Error | null = null;
+  aborted: string[] = [];
+  onAbort: () => void = () => undefined;
+  signalled: [string, string, GracefulSwitch][] = [];
+  signalAnswer: 'delivered' | 'not-running' = 'delivered';
+  lines: string[] = [];
+
+  run(timeoutMs = 300): Promise<SwitchResult> {
+    const store = {
+      read: async () => this.view,
+      readReceipt: async () => {
+        const next = this.receipts.length > 1 ? this.receipts.shift() : this.receipts[0];
+        if (next instanceof Error) throw next;
+        return next ?? null;
+      },
+      abortSwitch: async (id: string) => {
+        this.aborted.push(id);
+        this.onAbort();
+      },
+    };
+    const workflows: RegionWorkflows = {
+      start: async () => 'started',
+      gracefulSwitch: async (...call) => {
+        this.signalled.push(call);
+        return this.signalAnswer;
+      },
+      status: async () => {
+        if (this.outcome instanceof Error) throw this.outcome;
+        if (this.outcome === 'not-running') return 'not-running';
+        const lastSwitches =
+          this.outcome === null ? [] : [{ switchId: 'id-1', receipt: null, ...this.outcome }];
+        return { phase: 'draining', lastSwitches } as unknown as RegionStatus;
+      },
+      close: async () => undefined,
+    };
+    const timing = { timeoutMs, firstMessageMs: 60, pollMs: 5 };
+    return new PlannedSwitch(request, store, workflows, timing, (line) => this.lines.push(line)).run();
+  }
+}
+
+test('the active region is asked, under the switch id, and the receipt is the outcome', async () => {
+  const script = new Script();
+  script.receipts = [null, null, receipt];
+  expect(await script.run()).toEqual({
+    outcome: 'done',
+    why: 'orders was handed over to us-west (pod w1-bb)',
+    receipt,
+  });
+  expect(script.signalled).toEqual([
+    ['orders', 'us-east', { switchId: 'id-1', to: 'us-west', reason: 'deploy', by: 'anna' }],
+  ]);
+  expect(script.aborted).toEqual([]);
+});
+
+test('a receipt without a first message is awaited a little, and then given as it is', async () => {
+  const waiting = { ...receipt, firstStartedAt: null, gapMs: null };
+  const script = new Script();
+  script.receipts = [waiting, waiting, waiting, receipt];
+  expect(await script.run()).toMatchObject({ receipt });
+  const idle = new Script();
+  idle.receipts = [waiting];
+  expect(await idle.run()).toMatchObject({ outcome: 'done', receipt: waiting });
+});
+
+test('nobody is asked when the target is active, or nobody holds the lock', async () => {
+  const script = new Script();
+  script.view = { ...script.view, holder: { ...holder, region: 'us-west' } };
+  expect(await script.run()).toMatchObject({
+    outcome: 'already-active',
+    why: expect.stringContaining('already active in us-west'),
+  });
+  script.view = { ...script.view, holder: null };
+  expect(await script.run()).toMatchObject({
+    outcome: 'not-done',
+    why: expect.stringContaining('nobody holds orders'),
+  });
+  expect(script.signalled).toEqual([]);
+});
+
+test.each(['refused', 'ignored', 'rolled-back', 'failed'] as const)(
+  '%s comes with the workflow’s reason',
+  async (result) => {
+    const script = new Script();
+    script.outcome = { result, why: 'us-west has no ready candidate' };
+    expect(await script.run()).toEqual({
+      outcome: 'not-done',
+      why: `${result}: us-west has no ready candidate`,
+    });
+    expect(script.aborted).toEqual([]);
+  },
+);
+
+test('a workflow that is not running is said so, with the command that starts it', async () => {
+  const script = new Script();
+  script.signalAnswer = 'not-running';
+  expect(await script.run()).toMatchObject({
+    outcome: 'not-done',
+    why: expect.stringContaining('baton start --region us-east'),
+  });
+});
+
+test('when the time is up the switch is aborted, so that it cannot happen later', async () => {
+  const script = new Script();
+  script.outcome = { result: 'running', why: 'waiting for 3 messages' };
+  expect(await script.run(100)).toEqual({
+    outcome: 'not-done',
+    why: 'aborted: no outcome within 0 s; last known: draining: waiting for 3 messages',
+  });
+  expect(script.aborted).toEqual(['id-1']);
+});
+
+test('a hand-over that came before the abort is done', async () => {
+  const script = new Script();
+  script.onAbort = () => (script.receipts = [receipt]);
+  expect(await script.run(50)).toMatchObject({ outcome: 'done', receipt });
+});
+
+test('the outcome is unsettled only while etcd does not answer, and says where it is decided', async () => {
+  const script = new Script();
+  script.receipts = [new UnknownOutcomeError('etcd gave no answer (http://etcd:2379)')];
+  script.outcome = new WorkflowsAwayError('Temporal at t:7233 does not answer');
+  const result = await script.run(60);
+  expect(result).toMatchObject({ outcome: 'unsettled', why: expect.stringContaining('http://etcd:2379') });
+  expect(result.why).toContain('id-1');
+});
+
+test('Temporal going away after the signal does not hide the receipt', async () => {
+  const script = new Script();
+  script.outcome = new WorkflowsAwayError('Temporal at t:7233 does not answer');
+  script.receipts = [...Array<null>(10).fill(null), receipt];
+  expect(await script.run()).toMatchObject({ outcome: 'done' });
+  expect(script.lines).toContain('waiting for Temporal: Temporal at t:7233 does not answer');
+});

@@ -1,0 +1,276 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { settingPaths } from '../../src/config/schema';
+import { overrides } from '../../src/config/environment';
+import { ConfigFolder, minimal } from './config-file';
+
+const folder = new ConfigFolder();
+afterAll(() => folder.remove());
+
+test('the least configuration gets every default', () => {
+  expect(folder.load(minimal())).toEqual({
+    regions: [
+      { name: 'us-east', amqpUrl: 'amqp://localhost:5672' },
+      { name: 'us-west', amqpUrl: 'amqp://localhost:5673' },
+    ],
+    etcd: { endpoints: ['http://localhost:2379'] },
+    temporal: {},
+    health: { host: '0.0.0.0', port: 8080 },
+    logLevel: 'info',
+    locks: [
+      {
+        name: 'orders',
+        leaseTtlMs: 10_000,
+        deadlineMarginMs: 1000,
+        keeperIntervalMs: 3333,
+        abortLeadMs: 500,
+        beatMs: 10_000,
+        drainLimitMs: 30_000,
+        stallLimitMs: 5000,
+        verificationMaxAgeMs: 1000,
+        requestTimeoutMs: 1000,
+        minSwitchIntervalMs: 0,
+        historyLimit: 10_000,
+        queue: {
+          name: 'orders',
+          declare: true,
+          deadLetterExchange: 'orders.dead',
+          deliveryLimit: 100,
+          prefetch: 200,
+          concurrency: 10,
+          maxDeliveries: 5,
+          heartbeatSeconds: 5,
+        },
+        handler: path.join(folder.path, 'handler.js'),
+        process: 'shared',
+      },
+    ],
+  });
+});
+
+test('the example in the repository loads', () => {
+  const cwd = path.resolve(__dirname, '../..');
+  const text = readFileSync(path.join(cwd, 'baton.yaml'), 'utf8');
+  expect(folder.load(text, { checkHandlers: false }).locks.map(({ name }) => name)).toEqual(['orders']);
+});
+
+test('defaults hold for all locks, and a lock overrides them setting by setting', () => {
+  const config = folder.load({
+    ...minimal(),
+    defaults: { leaseTtlMs: 5000, handler: './handler.js', queue: { concurrency: 3, prefetch: 30 } },
+    locks: { a: { queue: { name: 'qa' } }, b: { leaseTtlMs: 8000, queue: { name: 'qb', concurrency: 4 } } },
+  });
+  expect(config.locks).toMatchObject([
+    { name: 'a', leaseTtlMs: 5000, queue: { name: 'qa', concurrency: 3, prefetch: 30 } },
+    { name: 'b', leaseTtlMs: 8000, queue: { name: 'qb', concurrency: 4, prefetch: 30 } },
+  ]);
+});
+
+test('all problems are reported at once, one line each', () => {
+  const error = folder.error({
+    regions: { 'us east': { amqpUrl: 'http://broker' } },
+    etcd: { endpoints: ['localhost:2379'], pasword: 'hunter2' },
+    health: { port: 70_000 },
+    logLevel: 'loud',
+    locks: {
+      orders: {
+        leaseTtlMs: 10_000,
+        keeperIntervalMs: 9000,
+        queue: { name: 'orders', prefech: 5 },
+        handler: './none.js',
+      },
+      billing: { leaseTtlMs: 2500, queue: { name: 'orders' } },
+    },
+  });
+  const expected = [
+    /^etcd\.endpoints\.0 is localhost:2379: must be an address like http/,
+    /^etcd\.pasword: is not a setting; did you mean password\?$/,
+    /^health\.port is 70000: must be a whole number, from 0 to 65535$/,
+    /^locks\.billing\.handler: must be given/,
+    /^locks\.billing\.leaseTtlMs is 2500: must be whole seconds in milliseconds, from 2000 to 3600000$/,
+    /^locks\.billing\.queue\.name is orders: must not be the queue of another lock \(orders\)$/,
+    /^locks\.orders\.handler is \.\/none\.js: must be a file; there is none at \//,
+    /^locks\.orders\.keeperIntervalMs is 9000: must be at most a third of leaseTtlMs \(3333\)$/,
+    /^locks\.orders\.queue\.prefech: is not a setting; did you mean prefetch\?$/,
+    /^logLevel is loud: must be one of trace/,
+    /^regions\.us east\.amqpUrl is http:\/\/broker: must be an address like amqp/,
+    /^regions\.us east: the name must be 1 to 63/,
+  ];
+  const lines = error.message.split('\n').toSorted();
+  expect(lines).toEqual(expected.map((line) => expect.stringMatching(line)));
+  expect(error.problems).toHaveLength(expected.length);
+});
+
+describe('what is refused', () => {
+  const refused: [string, Record<string, unknown>, string][] = [
+    ['no region', { ...minimal(), regions: {} }, 'regions: must be given'],
+    ['no lock', { ...minimal(), locks: {} }, 'locks: must be given'],
+    ['no etcd endpoint', { ...minimal(), etcd: { endpoints: [] } }, 'etcd.endpoints is an empty list'],
+    ['no etcd', { ...minimal(), etcd: {} }, 'etcd.endpoints: must be given'],
+    [
+      'a lock without settings',
+      { ...minimal(), locks: { orders: null } },
+      'locks.orders is empty: must be a map',
+    ],
+    [
+      'an unknown top-level setting',
+      { ...minimal(), lock: {} },
+      'lock: is not a setting; did you mean locks?',
+    ],
+    ['a name with a slash', { ...minimal(), regions: { 'a/b': null } }, 'regions.a/b: the name must be'],
+    [
+      'mixed schemes',
+      { ...minimal(), etcd: { endpoints: ['http://a:1', 'https://b:1'] } },
+      'must be all http://',
+    ],
+    [
+      'credentials in an endpoint',
+      { ...minimal(), etcd: { endpoints: ['http://u:p@a:1'] } },
+      'without credentials',
+    ],
+    [
+      'a user without password',
+      { ...minimal(), etcd: { endpoints: ['http://a:1'], username: 'u' } },
+      'etcd.password: must be given together with username',
+    ],
+    [
+      'a missing PEM file',
+      { ...minimal(), etcd: { endpoints: ['https://a:1'], caFile: 'no.pem' } },
+      'etcd.caFile is no.pem: must be a readable file',
+    ],
+    [
+      'a Temporal address with scheme',
+      { ...minimal(), temporal: { address: 'http://t:7233' } },
+      'temporal.address is http://t:7233: must be host:port',
+    ],
+    [
+      'a number as text',
+      minimal({ leaseTtlMs: '10000' }),
+      'locks.orders.leaseTtlMs is 10000: must be whole seconds',
+    ],
+    [
+      'a fraction',
+      minimal({ drainLimitMs: 1.5 }),
+      'locks.orders.drainLimitMs is 1.5: must be a whole number',
+    ],
+    [
+      'a reserved queue name',
+      minimal({ queue: { name: 'amq.q' } }),
+      'locks.orders.queue.name is amq.q: must be the name of a queue',
+    ],
+    ['a lock without queue', minimal({ queue: {} }), 'locks.orders.queue.name: must be given'],
+  ];
+  test.each(refused)('%s', (_, content, expected) => {
+    expect(folder.error(content).message).toContain(expected);
+    expect(folder.problems(content)).toHaveLength(1);
+  });
+
+  test('an unknown region', () => {
+    expect(folder.error(minimal(), { region: 'us-eat' }).message).toBe(
+      '--region is us-eat: is not in the configuration; did you mean us-east?',
+    );
+  });
+  test('a file that is not there', () => {
+    expect(() => folder.load(minimal(), { file: 'other.yaml' })).toThrow(
+      /other\.yaml: must be a readable file: there is no such file/,
+    );
+  });
+  test('broken YAML, without quoting it', () => {
+    expect(folder.error('etcd:\n  password: "hunter2\nlocks: [').message).toMatch(
+      /baton\.yaml:\d+:\d+: must be valid YAML/,
+    );
+    expect(folder.error('etcd:\n  password: "hunter2\nlocks: [').message).not.toContain('hunter2');
+  });
+});
+
+describe('the environment', () => {
+  test('wins over the file, also with Temporal’s own variables', () => {
+    const config = folder.load(
+      { ...minimal(), temporal: { address: 'file:1', namespace: 'file' } },
+      {
+        region: 'us-east',
+        env: {
+          BATON_ETCD_ENDPOINTS: 'http://a:1, http://b:2/',
+          BATON_RABBITMQ_URL: 'amqp://own',
+          BATON_RABBITMQ_URL_US_WEST: 'amqps://west',
+          TEMPORAL_ADDRESS: 'own:2',
+          TEMPORAL_NAMESPACE: 'own',
+          BATON_TEMPORAL_NAMESPACE: 'baton',
+          BATON_HEALTH_PORT: '0',
+          BATON_HEALTH_HOST: '127.0.0.1',
+          BATON_LOG_LEVEL: 'debug',
+        },
+      },
+    );
+    expect(config).toMatchObject({
+      regions: [{ amqpUrl: 'amqp://own' }, { amqpUrl: 'amqps://west' }],
+      etcd: { endpoints: ['http://a:1', 'http://b:2'] },
+      temporal: { address: 'own:2', namespace: 'baton' },
+      health: { host: '127.0.0.1', port: 0 },
+      logLevel: 'debug',
+    });
+  });
+
+  test('gives secrets by file as well', () => {
+    const file = path.join(folder.path, 'secret');
+    writeFileSync(file, 's3cret\n');
+    const config = folder.load(minimal(), {
+      env: { BATON_ETCD_USERNAME: 'root', BATON_ETCD_PASSWORD_FILE: file },
+    });
+    expect(config.etcd).toMatchObject({ username: 'root', password: 's3cret' });
+    expect(
+      folder.error(minimal(), { env: { BATON_ETCD_PASSWORD: 'x', BATON_ETCD_PASSWORD_FILE: file } }).message,
+    ).toContain('BATON_ETCD_PASSWORD: must not be set together with BATON_ETCD_PASSWORD_FILE');
+  });
+
+  test('is named where its value is wrong', () => {
+    expect(folder.error(minimal(), { env: { BATON_HEALTH_PORT: 'http' } }).message).toBe(
+      'health.port (from BATON_HEALTH_PORT) is http: must be a whole number, from 0 to 65535',
+    );
+  });
+
+  test('only this pod’s region needs a broker', () => {
+    const content = { ...minimal(), regions: { 'us-east': null, 'us-west': null } };
+    expect(folder.load(content).regions[0]?.amqpUrl).toBe('');
+    expect(
+      folder.load(content, { region: 'us-west', env: { BATON_RABBITMQ_URL: 'amqp://w' } }).regions,
+    ).toEqual([
+      { name: 'us-east', amqpUrl: '' },
+      { name: 'us-west', amqpUrl: 'amqp://w' },
+    ]);
+    expect(folder.error(content, { region: 'us-west' }).message).toMatch(
+      /regions\.us-west\.amqpUrl: must be given, here or by BATON_RABBITMQ_URL or BATON_RABBITMQ_URL_US_WEST/,
+    );
+  });
+});
+
+test.each([
+  ['a broken address', { regions: { 'us-east': { amqpUrl: 'htp://user:hunter2@host' } } }],
+  [
+    'an address with a slash in the password',
+    { regions: { 'us-east': { amqpUrl: 'htp://user:hun/hunter2@host' } } },
+  ],
+  ['an address without slashes', { regions: { 'us-east': { amqpUrl: 'amqp:user:hunter2@host' } } }],
+  ['an address in the wrong place', { regions: 'amqp://user:hunter2@host' }],
+  [
+    'a password of the wrong type',
+    { etcd: { endpoints: ['http://a:1'], username: 'u', password: ['hunter2'] } },
+  ],
+  ['a secret under a wrong name', { etcd: { endpoints: ['http://a:1'], passwort: 'hunter2' } }],
+  ['an endpoint with credentials', { etcd: { endpoints: ['http://root:hunter2@a:1'] } }],
+  ['an API key as a number', { temporal: { apiKey: 77_777_777 } }],
+])('no secret is shown: %s', (_, part) => {
+  const { message } = folder.error({ ...minimal(), ...part });
+  expect(message).not.toContain('hunter2');
+  expect(message).not.toContain('77777777');
+});
+
+test('every setting and every variable stands in docs/configuration.md', () => {
+  const doc = readFileSync(path.resolve(__dirname, '../../docs/configuration.md'), 'utf8');
+  const missing = settingPaths()
+    .filter((setting) => !setting.startsWith('defaults.'))
+    .map((setting) => setting.replace('locks.<lock>.', ''))
+    .filter((setting) => !doc.includes(`\`${setting}\``));
+  expect(missing).toEqual([]);
+  expect(overrides.map(({ variable }) => variable).filter((variable) => !doc.includes(variable))).toEqual([]);
+});

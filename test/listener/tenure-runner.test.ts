@@ -1,0 +1,212 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'amqplib';
+import { eventually } from '../support/eventually';
+import { sharedServers } from '../support/servers';
+import { ListenerFixture, type FixtureOptions } from './listener-fixture';
+import type { Order } from './scripted-handler';
+
+let fixture: ListenerFixture;
+const open = async (options: FixtureOptions = {}): Promise<ListenerFixture> =>
+  (fixture = await new ListenerFixture(options).open());
+afterEach(() => fixture.close());
+
+const orders = (count: number, more: Partial<Order> = {}): Order[] =>
+  Array.from({ length: count }, (_, index) => ({ id: index + 1, ...more }));
+const idsOf = (notes: { id: number }[]): number[] => notes.map(({ id }) => id).toSorted((a, b) => a - b);
+const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
+
+describe('a tenure', () => {
+  it('handles each message once, under its token, and nothing before it begins', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    await fixture.publish(orders(50));
+    await sleep(200);
+    expect(fixture.notes()).toEqual([]);
+    const token = await fixture.startTenure(child);
+    await child.next('consuming');
+    expect(await child.next('first-message')).toMatchObject({ token });
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(50)));
+    expect(fixture.notes().every((note) => note.token === token)).toBe(true);
+    const { stats, metrics } = await child.next('stats');
+    expect(stats).toHaveLength(1);
+    expect(JSON.stringify(metrics)).toContain('baton_messages_total');
+    await child.drain(token);
+    expect(await fixture.ready()).toBe(0);
+  });
+
+  it('halts when etcd shows another token, and starts nothing more', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child);
+    await child.next('consuming');
+    await fixture.locks.putRaw(fixture.locks.keys.holder, '{}');
+    await fixture.publish(orders(10));
+    expect(await child.next('halted')).toMatchObject({ token, why: 'another holder' });
+    await sleep(200);
+    expect(fixture.notes()).toEqual([]);
+    await eventually(async () => expect(await fixture.ready()).toBe(10));
+  });
+
+  it('ends with its agent, whatever its handler does', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    await fixture.startTenure(child);
+    await fixture.publish([{ id: 1, waitMs: 60_000 }]);
+    await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
+    const began = performance.now();
+    child.process.disconnect();
+    const { at, signal } = await child.exited;
+    expect(signal).toBe('SIGKILL');
+    expect(at - began).toBeLessThan(100);
+  });
+
+  it('ignores SIGINT and SIGTERM, and exits when told to', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    child.process.kill('SIGINT');
+    child.process.kill('SIGTERM');
+    await sleep(200);
+    child.send({ kind: 'ping', n: 5 });
+    expect(await child.next('pong')).toEqual({ kind: 'pong', n: 5 });
+    child.send({ kind: 'exit' });
+    expect(await child.exited).toMatchObject({ code: 0 });
+  });
+});
+
+describe('a drain', () => {
+  it('finishes what is in flight and returns the rest: nothing lost, nothing twice', async () => {
+    await open();
+    const first = await fixture.forkWarm();
+    const second = await fixture.forkWarm();
+    const token = await fixture.startTenure(first);
+    await fixture.publish(orders(60, { waitMs: 100 }));
+    await eventually(() => expect(fixture.notes('end').length).toBeGreaterThan(5));
+    const drained = await first.drain(token);
+    expect(drained).toMatchObject({ token, drained: 5, complete: true });
+    expect(drained.requeued).toBeGreaterThan(0);
+    const lastEnd = Math.max(...fixture.notes('end').map(({ at }) => at));
+    expect((drained.lastFinishedAt as number) - lastEnd).toBeGreaterThanOrEqual(0);
+    expect((drained.lastFinishedAt as number) - lastEnd).toBeLessThan(20);
+    const before = fixture.notes('start').length;
+    expect(fixture.notes('end')).toHaveLength(before);
+    expect(await fixture.ready()).toBe(60 - before);
+    await sleep(100);
+    expect(fixture.notes('start')).toHaveLength(before);
+    await first.next('warm');
+    const nextToken = await fixture.startTenure(second);
+    expect(nextToken).toBeGreaterThan(token);
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(60)), 15_000);
+    await second.drain(nextToken);
+    expect(await fixture.ready()).toBe(0);
+    expect(idsOf(fixture.notes('start'))).toEqual(range(60));
+  });
+
+  it('goes on under the same token when it is resumed', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child);
+    await child.next('consuming');
+    await fixture.publish(orders(30, { waitMs: 20 }));
+    await eventually(() => expect(fixture.notes('end').length).toBeGreaterThan(3));
+    await child.drain(token);
+    child.send({ kind: 'resume', lock: fixture.lock, token });
+    expect(await child.next('consuming')).toMatchObject({ token });
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(30)));
+    expect(idsOf(fixture.notes('start'))).toEqual(range(30));
+  });
+
+  it('fires the AbortSignal at its limit; handlers that heed it complete the drain', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child);
+    await fixture.publish([{ id: 1, patienceMs: 60_000 }]);
+    await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
+    const began = performance.now();
+    expect(await child.drain(token, 300)).toMatchObject({ complete: true });
+    expect(performance.now() - began).toBeGreaterThan(290);
+    expect(fixture.notes('aborted')).toHaveLength(1);
+    expect(await fixture.ready()).toBe(1);
+  });
+
+  it('reports that it is incomplete when a handler goes on regardless', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child);
+    await fixture.publish([{ id: 1, waitMs: 60_000 }]);
+    await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
+    expect(await child.drain(token, 300)).toMatchObject({ complete: false, drained: 0 });
+    // Not back in the queue while its handler runs.
+    expect(await fixture.ready()).toBe(0);
+    const next = await fixture.startTenure(child);
+    expect(await child.next('halted')).toMatchObject({ token: next });
+  });
+});
+
+describe('messages that fail', () => {
+  it('are tried exactly maxDeliveries times and then dead-lettered, with count and reason', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    await fixture.startTenure(child);
+    await fixture.publish([{ id: 1, throws: true }, ...orders(5).map(({ id }) => ({ id: id + 1 }))], {
+      messageId: ({ id }) => `order-${id}`,
+    });
+    const [dead] = await eventually(async () => {
+      const found = await fixture.deadLetters();
+      expect(found).toHaveLength(1);
+      return found;
+    });
+    expect(fixture.notes('start').filter(({ id }) => id === 1)).toHaveLength(3);
+    expect(dead?.properties).toMatchObject({ messageId: 'order-1' });
+    expect(dead?.properties.headers).toMatchObject({
+      'x-baton-attempts': 3,
+      'x-baton-reason': 'order 1 cannot be done',
+    });
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual([2, 3, 4, 5, 6]));
+  });
+
+  it('are not dead-lettered for having been returned unworked, however often', async () => {
+    await open({ queue: { concurrency: 1, prefetch: 10 } });
+    const child = await fixture.forkWarm();
+    await fixture.publish(orders(10));
+    // As many handovers, each of which returned all of them.
+    for (let i = 0; i < 8; i += 1) {
+      const consumer = await connect(sharedServers().rabbitmq);
+      const channel = await consumer.createChannel();
+      let count = 0;
+      await channel.consume(fixture.settings.queue.name, () => (count += 1));
+      await eventually(() => expect(count).toBe(10));
+      await consumer.close();
+    }
+    await eventually(async () => expect(await fixture.ready()).toBe(10));
+    await fixture.startTenure(child);
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(10)));
+    expect(fixture.notes('start').every(({ redeliveries }) => redeliveries >= 8)).toBe(true);
+    expect(await fixture.deadLetters()).toEqual([]);
+  });
+
+  it('are dead-lettered after a bounded number of deaths when they end the process', async () => {
+    await open();
+    await (await fixture.forkWarm()).kill();
+    await fixture.publish([{ id: 1, exits: true }, { id: 2 }, { id: 3 }]);
+    let deaths = 0;
+    for (; deaths < 10; deaths += 1) {
+      const child = await fixture.forkWarm();
+      await fixture.startTenure(child);
+      const ended = await Promise.race([child.exited, eventuallyDead()]);
+      if (ended === 'dead-lettered') break;
+      expect(ended).toMatchObject({ code: 3 });
+    }
+    // The first delivery is not counted before it begins, the others are.
+    expect(deaths).toBe(4);
+    expect(new Set(idsOf(fixture.notes('end')))).toEqual(new Set([2, 3]));
+
+    function eventuallyDead(): Promise<'dead-lettered'> {
+      const exchange = fixture.settings.queue.deadLetterExchange;
+      return eventually(async () => {
+        const { messageCount } = await fixture.channel.checkQueue(exchange);
+        expect(messageCount).toBe(1);
+        return 'dead-lettered' as const;
+      }, 10_000);
+    }
+  });
+});

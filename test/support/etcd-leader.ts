@@ -1,0 +1,21 @@
+import { Etcd3 } from 'etcd3';
+
+/** Index of the member that leads. `addresses` in the members' order; those that do not answer are skipped. */
+export async function etcdLeader(addresses: string[]): Promise<number> {
+  const leads = await Promise.all(
+    addresses.map(async (address) => {
+      const client = new Etcd3({ hosts: `http://${address}`, dialTimeout: 1_000 });
+      try {
+        const status = await client.maintenance.status();
+        return status.leader === status.header.member_id;
+      } catch {
+        return false; // Frozen or gone: it is not the one we look for.
+      } finally {
+        client.close();
+      }
+    }),
+  );
+  const index = leads.indexOf(true);
+  if (index < 0) throw new Error(`none of ${addresses.join(', ')} says that it leads`);
+  return index;
+}

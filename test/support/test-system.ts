@@ -1,0 +1,313 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { connect } from 'amqplib';
+import { spawn } from 'node:child_process';
+import { DemoPod, type Death } from '../../src/demo/demo-pods';
+import { readLedger, type LedgerProcess } from '../../src/demo/ledger';
+import { checkLedger, type Verdict } from '../../src/demo/ledger-checker';
+import { Publisher } from '../../src/demo/publisher';
+import type { DevStack } from '../../src/dev/dev-stack';
+import { pidsWithEnvironment } from '../../src/dev/process-state';
+import { EtcdClient } from '../../src/etcd/etcd-client';
+import { EtcdLock } from '../../src/etcd/etcd-lock';
+import type { LockView } from '../../src/pod/lock-store';
+import type { Behaviour } from './ledger-handler';
+import { sharedServers, uniqueName, type SharedServers } from './servers';
+
+export interface TestSystemOptions {
+  /** Default: the run's shared servers. */
+  servers?: SharedServers;
+  /** etcd addresses for the pods of a region, where they differ from the servers' (a proxy). */
+  etcdFor?: Record<string, string[]>;
+  /** Over the defaults of the tests: TTL 3 s, drain limit 5 s, stall limit 1 s, concurrency 8, prefetch 50. */
+  lockSettings?: Record<string, unknown>;
+  queueSettings?: Record<string, unknown>;
+}
+
+const program = resolve(__dirname, '../../dist/src/cli/main.js');
+const handler = resolve(__dirname, '../../dist/test/support/ledger-handler.js');
+const concurrency = 8;
+
+export const testServersOf = (stack: DevStack): SharedServers => ({
+  etcd: stack.etcdAddresses,
+  rabbitmq: stack.rabbitmqUrl,
+  temporal: stack.temporalAddress,
+});
+
+/**
+ * Baton as its users run it, as real processes from dist/, on a lock and a queue of its own. Pods are
+ * started by name; everything ends with `stop`.
+ */
+export class TestSystem {
+  readonly lock = uniqueName('lock');
+  readonly pods = new Map<string, DemoPod>();
+  readonly deaths: Death[] = [];
+  publisher: Publisher | undefined;
+  private readonly etcd: EtcdClient;
+  readonly store: EtcdLock;
+  private connection: Connection | undefined;
+  private nextOwnSeq = 1_000_000;
+  private readonly ownSeqs: number[] = [];
+
+  private constructor(
+    readonly servers: SharedServers,
+    readonly folder: string,
+    private readonly options: TestSystemOptions,
+  ) {
+    this.etcd = new EtcdClient({ endpoints: servers.etcd.map((address) => `http://${address}`) });
+    this.store = new EtcdLock(this.etcd, this.lock, { report: () => {} });
+    for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
+    for (const region of this.regions) this.writeConfig(region);
+  }
+
+  static async create(options: TestSystemOptions = {}): Promise<TestSystem> {
+    const folder = await mkdtemp(join(tmpdir(), 'baton-test-'));
+    return new TestSystem(options.servers ?? sharedServers(), folder, options);
+  }
+
+  readonly regions = ['us-east', 'us-west'];
+
+  configFile(region = 'us-east'): string {
+    return join(this.folder, `${region}.yaml`);
+  }
+
+  get ledgerFolder(): string {
+    return join(this.folder, 'ledger');
+  }
+
+  get environment(): NodeJS.ProcessEnv {
+    return { ...process.env, BATON_DEMO_LEDGER: this.ledgerFolder };
+  }
+
+  /** Starts the region workflows of all regions. */
+  async startRegions(): Promise<void> {
+    for (const region of this.regions) await this.baton('start', '--region', region);
+  }
+
+  /** Runs the command line; throws when it does not exit with 0, saying what it said. */
+  async baton(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.tryBaton(...args);
+    if (code !== 0) throw new Error(`baton ${args.join(' ')} exited with ${code}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  tryBaton(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    const child = spawn(process.execPath, [program, ...args, '--config', this.configFile()], {
+      env: this.environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += String(chunk)));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += String(chunk)));
+    return new Promise((done) => child.on('close', (code) => done({ code, stdout, stderr })));
+  }
+
+  /** Starts a pod such as `us-east-a`; started again under the same name it is another boot. */
+  startPod(name: string): DemoPod {
+    const region = this.regions.find((each) => name.startsWith(each)) ?? name;
+    const known = this.pods.get(name);
+    const pod =
+      known ??
+      new DemoPod(
+        { region, name },
+        {
+          program,
+          configFile: this.configFile(region),
+          logFolder: join(this.folder, 'logs'),
+          environment: this.environment,
+          adopt: () => {},
+          onUnexpectedExit: () => {},
+        },
+      );
+    this.pods.set(name, pod);
+    pod.start();
+    return pod;
+  }
+
+  killPod(name: string): void {
+    this.deaths.push(...this.pod(name).kill());
+  }
+
+  pod(name: string): DemoPod {
+    const pod = this.pods.get(name);
+    if (!pod) throw new Error(`no pod ${name}; there are ${[...this.pods.keys()].join(', ')}`);
+    return pod;
+  }
+
+  /** The processes of a pod's present boot, the agent first. */
+  processes(name: string): { agent: number; listeners: number[] } {
+    const pod = this.pod(name);
+    const agent = pod.agentPid;
+    return { agent, listeners: pidsWithEnvironment(pod.environmentMark).filter((pid) => pid !== agent) };
+  }
+
+  /** The listener that works on messages: the newest of this pod's that wrote to the ledger. */
+  activeListener(name: string): number {
+    const own = new Set(this.processes(name).listeners);
+    const newest = this.ledger()
+      .filter(({ pid }) => own.has(pid))
+      .map(({ pid, records }) => ({ pid, t: records.at(-1)?.t ?? 0n }))
+      .toSorted((a, b) => Number(a.t - b.t))
+      .at(-1);
+    if (!newest) throw new Error(`no listener of ${name} has worked on a message yet`);
+    return newest.pid;
+  }
+
+  signal(pid: number, signal: NodeJS.Signals): void {
+    if (signal === 'SIGKILL') this.deaths.push({ pid, t: process.hrtime.bigint() });
+    process.kill(pid, signal);
+  }
+
+  view(): Promise<LockView> {
+    return this.store.read();
+  }
+
+  /** Waits until the view is as wanted. */
+  async until(what: string, check: (view: LockView) => boolean, limitMs = 20_000): Promise<LockView> {
+    const giveUpAt = Date.now() + limitMs;
+    let view: LockView | null = null;
+    while (Date.now() < giveUpAt) {
+      // A test may just have stopped etcd.
+      view = await this.view().catch(() => null);
+      if (view && check(view)) return view;
+      await new Promise((done) => setTimeout(done, 10));
+    }
+    const logs = [...this.pods.values()].map((pod) => `--- ${pod.name}\n${pod.logTail()}`).join('\n');
+    throw new Error(`not within ${limitMs} ms: ${what}; etcd shows ${JSON.stringify(view)}\n${logs}`);
+  }
+
+  untilHeldBy(prefix: string, limitMs?: number): Promise<LockView> {
+    return this.until(`${prefix} holds`, (view) => view.holder?.pod.startsWith(prefix) ?? false, limitMs);
+  }
+
+  untilReady(name: string): Promise<LockView> {
+    return this.until(`${name} is ready and standing`, ({ candidates }) =>
+      candidates.some(
+        ({ pod, state, standing }) => this.pod(name).owns(pod) && state === 'ready' && standing,
+      ),
+    );
+  }
+
+  /** Connects the publisher. The queue must exist, so: after the first pod is ready. */
+  async connectPublisher(): Promise<Publisher> {
+    this.publisher ??= await Publisher.connect(this.servers.rabbitmq, this.lock, () => {});
+    return this.publisher;
+  }
+
+  /** One message that misbehaves; it counts as published. Its sequence number. */
+  async publish(behave: Behaviour): Promise<number> {
+    const seq = this.nextOwnSeq++;
+    const model = await connect(this.servers.rabbitmq);
+    const channel = await model.createConfirmChannel();
+    const body = Buffer.from(JSON.stringify({ seq, behave }));
+    channel.sendToQueue(this.lock, body, { persistent: true, messageId: String(seq) });
+    await channel.waitForConfirms();
+    await model.close();
+    this.ownSeqs.push(seq);
+    return seq;
+  }
+
+  ledger(): LedgerProcess[] {
+    return readLedger(this.ledgerFolder);
+  }
+
+  /** The number of handler calls that ended. */
+  processed(): number {
+    return this.ledger().reduce(
+      (sum, { records }) => sum + records.filter((r) => r.event === 'end').length,
+      0,
+    );
+  }
+
+  /** Stops publishing, waits until everything published has been worked on, and judges the ledger. */
+  async settle(limitMs = 20_000): Promise<Verdict> {
+    this.publisher?.pause();
+    await this.publisher?.settle();
+    const giveUpAt = Date.now() + limitMs;
+    let verdict = await this.verdict();
+    while (verdict.lost.length > 0 && Date.now() < giveUpAt) {
+      await new Promise((done) => setTimeout(done, 100));
+      verdict = await this.verdict();
+    }
+    return verdict;
+  }
+
+  async verdict(): Promise<Verdict> {
+    return checkLedger({
+      published: [...(this.publisher?.published ?? []), ...this.ownSeqs],
+      processes: this.ledger(),
+      receipts: await this.store.listReceipts(1_000),
+      deaths: this.deaths,
+      concurrency,
+    });
+  }
+
+  async untilProcessed(count: number, limitMs = 20_000): Promise<void> {
+    const giveUpAt = Date.now() + limitMs;
+    while (this.processed() < count) {
+      if (Date.now() > giveUpAt)
+        await this.until(`${count} messages are processed, ${this.processed()} are`, () => false, 0);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  }
+
+  async temporalClient(): Promise<Client> {
+    this.connection ??= await Connection.connect({ address: this.servers.temporal });
+    return new Client({ connection: this.connection });
+  }
+
+  /** The pod's log lines whose message contains the text. */
+  async logLines(name: string, text: string): Promise<Record<string, unknown>[]> {
+    const log = await readFile(this.pod(name).logFile, 'utf8');
+    return log
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter((entry) => String(entry['msg']).includes(text));
+  }
+
+  /** Idempotent. Kills what runs and deletes the queues. */
+  async stop(): Promise<void> {
+    for (const pod of this.pods.values()) pod.kill();
+    this.etcd.close();
+    await this.connection?.close();
+    await this.publisher?.close();
+    try {
+      const model = await connect(this.servers.rabbitmq, { timeout: 2_000 });
+      const channel = await model.createChannel();
+      await channel.deleteQueue(this.lock);
+      await channel.deleteQueue(`${this.lock}.dead`);
+      await channel.deleteExchange(`${this.lock}.dead`);
+      await model.close();
+    } catch {
+      // The test has ended the broker; its queues went with it.
+    }
+  }
+
+  private writeConfig(region: string): void {
+    const { servers, options } = this;
+    const endpoints = (options.etcdFor?.[region] ?? servers.etcd).map((address) => `http://${address}`);
+    const config = {
+      regions: Object.fromEntries(this.regions.map((each) => [each, { amqpUrl: servers.rabbitmq }])),
+      etcd: { endpoints },
+      temporal: { address: servers.temporal, namespace: 'default' },
+      health: { host: '127.0.0.1', port: 0 },
+      logLevel: 'debug',
+      locks: {
+        [this.lock]: {
+          leaseTtlMs: 3_000,
+          drainLimitMs: 5_000,
+          stallLimitMs: 1_000,
+          beatMs: 1_000,
+          ...options.lockSettings,
+          queue: { name: this.lock, concurrency, prefetch: 50, ...options.queueSettings },
+          handler,
+        },
+      },
+    };
+    writeFileSync(this.configFile(region), JSON.stringify(config, null, 2));
+  }
+}

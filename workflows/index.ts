@@ -1,0 +1,1 @@
+export { regionWorkflow } from './region';

@@ -1,0 +1,81 @@
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
+  type ActivityOptions,
+  proxyActivities,
+  TimeoutFailure,
+} from '@temporalio/workflow';
+import type { PodActivities } from './contract';
+import type { NoAnswer, PodAddress } from './region-event';
+
+/** Without it a dead pod's activity is retried for ever, and the workflow never hears of it. */
+const once = { retry: { maximumAttempts: 1 }, cancellationType: ActivityCancellationType.TRY_CANCEL };
+
+/** A pod that has not taken a question up after two seconds is dead, frozen or cut off. */
+const short = { ...once, scheduleToStartTimeout: 2_000 };
+
+/** How long the workflow waits for the successor's first message; a quiet queue has none. */
+export const successorWaitMs = 5_000;
+
+/** One pod's activities, each with its own time limits. `summary` is what the Temporal UI shows in its row. */
+export function callPod({ queue }: PodAddress, summary: string, drainLimitMs = 0): PodActivities {
+  const on = (kind: 'stand' | 'do', options: ActivityOptions): PodActivities =>
+    proxyActivities<PodActivities>({ ...options, taskQueue: `${queue}/${kind}`, summary });
+  const quick = on('do', { ...short, startToCloseTimeout: 3_000 });
+  return {
+    awaitTenure: (input) =>
+      on('stand', {
+        ...once,
+        scheduleToStartTimeout: 5_000,
+        startToCloseTimeout: 360_000,
+        heartbeatTimeout: 10_000,
+      }).awaitTenure(input),
+    standDown: (input) => quick.standDown(input),
+    startListener: (input) => quick.startListener(input),
+    renewLease: (input) => on('do', { ...short, startToCloseTimeout: 2_000 }).renewLease(input),
+    // ABANDON: a drain is never ended by cancelling it, only by its own limit or an abort in etcd.
+    drainAndHandOver: (input) =>
+      on('do', {
+        ...short,
+        startToCloseTimeout: drainLimitMs + 5_000,
+        heartbeatTimeout: 5_000,
+        cancellationType: ActivityCancellationType.ABANDON,
+      }).drainAndHandOver(input),
+    releaseLock: (input) => quick.releaseLock(input),
+    abortSwitch: (input) => quick.abortSwitch(input),
+    inspectLock: (input) => quick.inspectLock(input),
+    probe: (input) => quick.probe(input),
+    awaitSuccessor: (input) =>
+      on('do', { ...short, startToCloseTimeout: successorWaitMs + 3_000 }).awaitSuccessor(input),
+  };
+}
+
+/** Asks one pod after the other. @throws Error that names every pod and its reason, when none answers. */
+export async function firstAnswer<T>(pods: PodAddress[], ask: (pod: PodAddress) => Promise<T>): Promise<T> {
+  const reasons: string[] = [];
+  for (const pod of pods) {
+    try {
+      return await ask(pod);
+    } catch (error) {
+      reasons.push(`${pod.pod}: ${noAnswer(error).why}`);
+    }
+  }
+  throw new Error(reasons.join('; ') || 'no pod is known that could be asked');
+}
+
+/** Tells a pod that did not answer from one that answered with an error. */
+export function noAnswer(error: unknown): { no: NoAnswer; why: string } {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  if (cause instanceof TimeoutFailure)
+    return { no: 'silent', why: timeoutText[cause.timeoutType ?? ''] ?? 'no answer' };
+  if (cause instanceof ApplicationFailure)
+    return { no: cause.type === 'Refused' ? 'refused' : 'failed', why: cause.message };
+  return { no: 'failed', why: cause instanceof Error ? cause.message : String(cause) };
+}
+
+const timeoutText: Partial<Record<string, string>> = {
+  SCHEDULE_TO_START: 'not taken up in time',
+  START_TO_CLOSE: 'taken up, but not finished in time',
+  HEARTBEAT: 'taken up, then no sign of life',
+};

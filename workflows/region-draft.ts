@@ -1,0 +1,369 @@
+import type { Attempt, Receipt, SwitchOutcome, Tenure } from './contract';
+import { podQueue } from './names';
+import type { NoAnswer, PodAddress, RegionEffect, SwitchRequest } from './region-event';
+import {
+  limits,
+  type PodRecord,
+  type RegionState,
+  type SwitchStep,
+  type SwitchUnderWay,
+  type Transition,
+} from './region-state';
+
+/** A pod that answers at once is asked again after 1, 2, 4, 8 s: below the 10 s after which it signals. */
+const standPauseMs = (hasty: number): number => Math.min(1_000 * 2 ** (hasty - 1), 8_000);
+/** Nothing but etcd can settle a switch without an answer, so it is asked for ever, ever more rarely. */
+const settlePauseMs = (tries: number): number => Math.min(1_000 * 2 ** tries, 300_000);
+
+/**
+ * The next state in the making, with the effects it calls for. Each method is one thing that a transition may
+ * decide; together they keep what must hold between the fields. The state it starts from is not changed.
+ */
+export class RegionDraft {
+  readonly state: RegionState;
+  private readonly effects: RegionEffect[] = [];
+
+  constructor(from: RegionState) {
+    this.state = { ...from };
+  }
+
+  // --- the end of every transition -------------------------------------------------------------------
+
+  decide(why: string): Transition {
+    this.state.why = clip(why);
+    return { state: this.state, effects: this.effects, why: this.state.why, decisive: true };
+  }
+
+  note(why: string): Transition {
+    return { state: this.state, effects: this.effects, why: clip(why), decisive: false };
+  }
+
+  // --- pods ------------------------------------------------------------------------------------------
+
+  pod(pod: string): PodRecord | undefined {
+    return this.state.pods.find((record) => record.pod === pod);
+  }
+
+  register(pod: string, queue: string): void {
+    this.forget(pod);
+    const record = { pod, queue, awaiting: false, unanswered: 0, hasty: 0, stopping: false };
+    this.state.pods = [...this.state.pods, record];
+  }
+
+  forget(pod: string): void {
+    this.state.pods = this.state.pods.filter((record) => record.pod !== pod);
+  }
+
+  /** Makes room for a pod that answers. */
+  forgetOneDead(): boolean {
+    const dead = this.state.pods.find(
+      ({ unanswered, hasty, stopping }) => unanswered + hasty > 0 || stopping,
+    );
+    if (dead) this.forget(dead.pod);
+    return dead !== undefined;
+  }
+
+  stopping(pod: string): void {
+    if (this.pod(pod)?.awaiting) this.change(pod, { stopping: true });
+    else this.forget(pod);
+  }
+
+  answered(pod: string, { hasty }: { hasty: boolean }): void {
+    const record = this.pod(pod);
+    if (record?.stopping) this.forget(pod);
+    else if (record)
+      this.change(pod, {
+        awaiting: false,
+        unanswered: 0,
+        hasty: hasty ? Math.min(record.hasty + 1, 100) : 0,
+      });
+  }
+
+  /** The pod's record with one more failure, or nothing when it is not to be asked again. */
+  unanswered(pod: string, no: NoAnswer): PodRecord | undefined {
+    const record = this.pod(pod);
+    if (record?.stopping) this.forget(pod);
+    else if (record && no === 'silent')
+      this.change(pod, { awaiting: false, unanswered: record.unanswered + 1 });
+    else if (record) this.change(pod, { awaiting: false, unanswered: 0, hasty: record.hasty + 1 });
+    return this.pod(pod);
+  }
+
+  /** Asks the pod to stand, now. */
+  stand(pod: string): void {
+    const record = this.pod(pod);
+    if (!record || record.stopping) return;
+    this.change(pod, { awaiting: true });
+    const { topToken: afterToken, lockPaused: paused } = this.state;
+    this.effects.push({ type: 'stand', pod: this.address(record), afterToken, paused, seq: this.seq() });
+  }
+
+  /** The same after a pause, if its last answers came suspiciously fast. */
+  standSoon(pod: string): void {
+    const hasty = this.pod(pod)?.hasty ?? 0;
+    if (hasty === 0) return this.stand(pod);
+    this.change(pod, { awaiting: true });
+    this.effects.push({ type: 'later', ms: standPauseMs(hasty), event: { type: 'stand-due', pod } });
+  }
+
+  standDown(pod: string): void {
+    const record = this.pod(pod);
+    if (record) this.effects.push({ type: 'stand-down', pod: this.address(record), seq: this.seq() });
+  }
+
+  // --- tenure ----------------------------------------------------------------------------------------
+
+  /** Takes a tenure of this region as the present one, if it is newer than every one seen. */
+  adopt(tenure: Tenure, source: string, at: number): Transition {
+    const { lock, region, topToken } = this.state;
+    if (tenure.lock !== lock || tenure.region !== region)
+      return this.note(`ignored a tenure of ${tenure.lock} in ${tenure.region}, from ${source}`);
+    if (tenure.token <= topToken)
+      return this.note(`ignored token ${tenure.token} from ${source}: ${topToken} has been seen`);
+    const why = `active: ${tenure.pod} holds ${lock} with token ${tenure.token} (${source})`;
+    Object.assign(this.state, { tenure, topToken: tenure.token, silentBeats: 0, beat: null, beatFrom: at });
+    if (this.state.switch?.step === 'preflight')
+      this.conclude('failed', `a newer tenure began meanwhile, with token ${tenure.token}; ask again`);
+    // A switch that is on its way is settled first; its answer decides on the phase.
+    if (this.state.switch === null) {
+      this.state.phase = 'active';
+      this.startListener();
+    }
+    return this.decide(why);
+  }
+
+  /** The present tenure has ended, by the word of its pod or of etcd. */
+  tenureOver(why: string, at: number): Transition {
+    Object.assign(this.state, { tenure: null, silentBeats: 0, beat: null, beatFrom: at });
+    if (this.state.switch?.step === 'preflight') this.conclude('failed', `nothing was touched: ${why}`);
+    if (this.state.switch === null) this.state.phase = this.idle();
+    return this.decide(`${this.state.phase}: ${why}`);
+  }
+
+  /** The same, where etcd's word on the holder is known: it may be another pod of this region. */
+  lostTo(holder: Tenure | null, why: string, at: number): Transition {
+    const over = this.tenureOver(why, at);
+    const ours = holder?.region === this.state.region && holder.token > this.state.topToken;
+    return holder && ours ? this.adopt(holder, 'as etcd shows', at) : over;
+  }
+
+  startListener(): void {
+    const { tenure } = this.state;
+    if (!tenure) return;
+    this.effects.push({ type: 'start-listener', holder: this.holder(tenure), tenure, seq: this.seq() });
+  }
+
+  /** Renews at once. False when there is nothing to renew, or the last beat is still on its way. */
+  beatNow(): boolean {
+    const { tenure, phase, beating } = this.state;
+    if (!tenure || phase !== 'active' || beating !== null) return false;
+    this.state.beating = tenure.token;
+    this.effects.push({ type: 'renew', holder: this.holder(tenure), tenure, seq: this.seq() });
+    return true;
+  }
+
+  beatEnded(at: number): void {
+    Object.assign(this.state, { beating: null, beatFrom: at });
+  }
+
+  beat(at: number, line: string, figures: { processed: number; inFlight: number } | null): void {
+    const { processed, inFlight } = figures ?? this.state.beat ?? { processed: 0, inFlight: 0 };
+    this.state.silentBeats = 0;
+    this.state.beat = { at: new Date(at).toISOString(), outcome: clip(line), processed, inFlight };
+  }
+
+  silent(at: number): void {
+    const silentBeats = this.state.silentBeats + 1;
+    this.beat(at, `no answer, ${silentBeats} in a row`, null);
+    this.state.silentBeats = silentBeats;
+  }
+
+  /** Lets another pod look into etcd for the truth about the present tenure. */
+  inspect(): void {
+    const { tenure } = this.state;
+    const via = this.via({ holderLast: true }).filter(({ pod }) => pod !== tenure?.pod);
+    if (tenure && via.length > 0)
+      this.effects.push({ type: 'inspect', token: tenure.token, switchId: null, via });
+  }
+
+  seePause(paused: boolean): void {
+    this.state.lockPaused = paused;
+    if (this.state.phase === 'standby' || this.state.phase === 'paused') this.state.phase = this.idle();
+  }
+
+  // --- a switch --------------------------------------------------------------------------------------
+
+  begin(request: SwitchRequest, tenure: Tenure, why: string): void {
+    this.state.switch = {
+      request,
+      tenure,
+      step: 'preflight',
+      tries: 0,
+      targets: [],
+      receipt: null,
+      why: clip(why),
+    };
+    this.step();
+  }
+
+  aim(targets: PodAddress[]): void {
+    this.changeSwitch({ targets });
+  }
+
+  goTo(step: SwitchStep, why: string): Transition {
+    this.changeSwitch({ step, tries: 0, why: clip(why) });
+    this.state.phase = step === 'drain' ? 'draining' : 'handing-over';
+    this.step();
+    return this.decide(why);
+  }
+
+  /** Asks the present step's question again after a pause. */
+  tryLater(why: string, ms?: number): Transition {
+    const { switch: underWay } = this.state;
+    if (!underWay) return this.note(why);
+    const { switchId } = underWay.request;
+    this.changeSwitch({ tries: underWay.tries + 1, why: clip(why) });
+    this.effects.push({
+      type: 'later',
+      ms: ms ?? settlePauseMs(underWay.tries),
+      event: { type: 'step-due', switchId },
+    });
+    return this.decide(why);
+  }
+
+  /** The present step's question. */
+  step(): void {
+    const { switch: underWay } = this.state;
+    if (!underWay) return;
+    const { request, tenure, targets, step } = underWay;
+    const { switchId, to } = request;
+    switch (step) {
+      case 'preflight':
+        return this.ask({ type: 'preflight', switchId, to, tenure, via: this.via({ holderLast: false }) });
+      case 'drain': {
+        const holder = this.holder(tenure);
+        const seq = this.seq();
+        return this.ask({ type: 'drain-and-hand-over', request, holder, tenure, targets, seq });
+      }
+      case 'abort': {
+        const why = `the holder ${tenure.pod} gave no answer to the drain`;
+        return this.ask({ type: 'abort-switch', switchId, why, via: this.via({ holderLast: true }) });
+      }
+      case 'settle':
+        return this.ask({
+          type: 'inspect',
+          token: tenure.token,
+          switchId,
+          via: this.via({ holderLast: true }),
+        });
+      case 'successor':
+        return this.ask({ type: 'await-successor', switchId, via: this.via({ holderLast: false }) });
+    }
+  }
+
+  /** The hand-over is committed: the tenure is over, only the successor's first message is awaited. */
+  handedOver(receipt: Receipt, at: number): Transition {
+    const { switch: underWay, tenure } = this.state;
+    this.changeSwitch({ receipt });
+    this.remember(receipt, []);
+    if (tenure && tenure.token === underWay?.tenure.token)
+      Object.assign(this.state, { tenure: null, silentBeats: 0, beat: null, beatFrom: at });
+    if (!receipt.to) return this.conclude('done', `the lock was released: ${receipt.why}`);
+    const { region, pod, token } = receipt.to;
+    return this.goTo('successor', `handed over to ${region}/${pod} with token ${token}`);
+  }
+
+  conclude(result: SwitchOutcome['result'], why: string, receipt: Receipt | null = null): Transition {
+    const { switch: underWay } = this.state;
+    if (!underWay) return this.note(why);
+    this.state.switch = null;
+    this.state.phase = this.state.tenure ? 'active' : this.idle();
+    const known = receipt ?? underWay.receipt;
+    this.remember(known, []);
+    return this.answer(underWay.request, result, why, known);
+  }
+
+  /** Records what became of a request. */
+  answer(
+    request: SwitchRequest,
+    result: SwitchOutcome['result'],
+    why: string,
+    receipt: Receipt | null = null,
+  ): Transition {
+    const outcome: SwitchOutcome = { ...request, result, why: clip(why), receipt };
+    this.state.lastSwitches = [outcome, ...this.state.lastSwitches].slice(0, limits.lastSwitches);
+    return this.decide(`switch ${request.switchId} ${result}: ${why}`);
+  }
+
+  // --- records ---------------------------------------------------------------------------------------
+
+  remember(receipt: Receipt | null, attempts: Attempt[]): void {
+    if (receipt) {
+      const others = this.state.receipts.filter(({ id }) => id !== receipt.id);
+      this.state.receipts = [receipt, ...others].slice(0, limits.receipts);
+    }
+    const newest = attempts.map((attempt) => ({ ...attempt, why: clip(attempt.why) })).toReversed();
+    this.state.attempts = [...newest, ...this.state.attempts].slice(0, limits.attempts);
+  }
+
+  countSignal(isMalformed: boolean): void {
+    const { taken, malformed } = this.state.signals;
+    this.state.signals = { taken: taken + 1, malformed: malformed + (isMalformed ? 1 : 0) };
+  }
+
+  // --- within ----------------------------------------------------------------------------------------
+
+  private ask(effect: RegionEffect): void {
+    this.effects.push(effect);
+  }
+
+  private seq(): number {
+    this.state.seq += 1;
+    return this.state.seq;
+  }
+
+  private idle(): 'standby' | 'paused' {
+    return this.state.lockPaused ? 'paused' : 'standby';
+  }
+
+  private change(pod: string, change: Partial<PodRecord>): void {
+    this.state.pods = this.state.pods.map((record) =>
+      record.pod === pod ? { ...record, ...change } : record,
+    );
+  }
+
+  private changeSwitch(change: Partial<SwitchUnderWay>): void {
+    if (this.state.switch) this.state.switch = { ...this.state.switch, ...change };
+  }
+
+  private address({ pod, queue }: PodRecord): PodAddress {
+    return { region: this.state.region, pod, queue };
+  }
+
+  private holder({ region, pod }: Tenure): PodAddress {
+    const known = this.pod(pod);
+    return known ? this.address(known) : { region, pod, queue: podQueue(region, pod) };
+  }
+
+  /** Whom to ask about etcd, best first: pods that answer, those a switch was aimed at, and the holder. */
+  private via({ holderLast }: { holderLast: boolean }): PodAddress[] {
+    const { pods, tenure, switch: underWay } = this.state;
+    const held = underWay?.tenure ?? tenure;
+    const holder = held ? [this.holder(held)] : [];
+    const others = [...pods]
+      .filter(({ pod, stopping }) => pod !== held?.pod && !stopping)
+      .toSorted((a, b) => a.unanswered - b.unanswered)
+      .map((record) => this.address(record));
+    const targets = underWay?.targets ?? [];
+    const most = limits.via - holder.length;
+    // Of the targets at least one: the holder's region may be cut off as a whole.
+    const rest = [...others.slice(0, Math.max(most - Math.min(targets.length, 1), 0)), ...targets].slice(
+      0,
+      most,
+    );
+    return holderLast ? [...rest, ...holder] : [...holder, ...rest];
+  }
+}
+
+const clip = (text: string): string =>
+  text.length > limits.text ? `${text.slice(0, limits.text - 1)}…` : text;

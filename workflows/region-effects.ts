@@ -1,0 +1,157 @@
+import { isCancellation, sleep } from '@temporalio/workflow';
+import type { Candidate, RegionInput } from './contract';
+import { podQueue } from './names';
+import { callPod, firstAnswer, noAnswer, successorWaitMs } from './pod-calls';
+import { eligible, failedChecks, type PreflightRules } from './preflight';
+import type { Happening, PodAddress, RegionEffect } from './region-event';
+
+/** Candidates asked at once, and how many such rounds. */
+const probesAtOnce = 3;
+const probeRounds = 3;
+
+/**
+ * Carries an effect out and returns what came of it, as an event. Never throws: what a pod did not answer is
+ * an event too. `null` when the workflow is being cancelled, and nobody waits for the answer.
+ */
+export async function carryOut(
+  effect: RegionEffect,
+  input: RegionInput,
+  lastBeat: string,
+): Promise<Happening | null> {
+  const { lock, settings } = input;
+  const askedAt = Date.now();
+  try {
+    switch (effect.type) {
+      case 'stand': {
+        const { pod, afterToken, paused, seq } = effect;
+        const summary = `${pod.pod} stands, reports a token above ${afterToken}`;
+        const result = await callPod(pod, summary).awaitTenure({ lock, seq, afterToken, paused });
+        if (result.outcome === 'tenure') return { type: 'tenure-reported', pod: pod.pod, result };
+        return { type: 'not-yet', pod: pod.pod, tookMs: Date.now() - askedAt, result };
+      }
+      case 'stand-down':
+        await callPod(effect.pod, `${effect.pod.pod} stops standing`).standDown({ lock, seq: effect.seq });
+        return null;
+      case 'start-listener': {
+        const { holder, tenure, seq } = effect;
+        const summary = `${holder.pod} consumes with token ${tenure.token}?`;
+        const result = await callPod(holder, summary).startListener({ lock, seq, tenure });
+        return { type: 'listener-checked', token: tenure.token, result, why: '' };
+      }
+      case 'renew': {
+        const { holder, tenure, seq } = effect;
+        const summary = `token ${tenure.token} on ${holder.pod}; last beat: ${lastBeat}`;
+        const result = await callPod(holder, summary).renewLease({ lock, seq, tenure });
+        return { type: 'renewed', token: tenure.token, result };
+      }
+      case 'preflight':
+        return await preflight(effect, input);
+      case 'drain-and-hand-over': {
+        const { request, holder, tenure, targets, seq } = effect;
+        const { switchId, reason, by } = request;
+        const summary = `${holder.pod} drains, hands over to ${targets[0]?.pod}: ${reason}`.slice(0, 200);
+        const outcome = await callPod(holder, summary, settings.drainLimitMs).drainAndHandOver({
+          lock,
+          seq,
+          tenure,
+          switchId,
+          targets: targets.map(({ region, pod }) => ({ region, pod })),
+          reason,
+          by,
+        });
+        return { type: 'hand-over-answered', switchId, outcome };
+      }
+      case 'abort-switch': {
+        const { switchId, why, via } = effect;
+        const summary = `abort switch ${switchId}`;
+        await firstAnswer(via, (pod) => callPod(pod, summary).abortSwitch({ lock, switchId, why }));
+        return { type: 'switch-aborted', switchId };
+      }
+      case 'inspect': {
+        const { token, switchId, via } = effect;
+        const summary = `who holds ${lock}? token ${token} was the last one known here`;
+        const truth = await firstAnswer(via, (pod) => callPod(pod, summary).inspectLock({ lock }));
+        return { type: 'inspected', token, switchId, truth };
+      }
+      case 'await-successor': {
+        const { switchId, via } = effect;
+        const question = { lock, switchId, waitMs: successorWaitMs };
+        const summary = "the new holder's first message";
+        const result = await firstAnswer(via, (pod) => callPod(pod, summary).awaitSuccessor(question));
+        return { type: 'successor-seen', switchId, result };
+      }
+      case 'later':
+        await sleep(effect.ms, { summary: `before ${effect.event.type}` });
+        return effect.event;
+    }
+  } catch (error) {
+    return isCancellation(error) ? null : unanswered(effect, error);
+  }
+}
+
+function unanswered(effect: RegionEffect, error: unknown): Happening | null {
+  const { no, why } = noAnswer(error);
+  switch (effect.type) {
+    case 'stand':
+      return { type: 'await-failed', pod: effect.pod.pod, no, why };
+    case 'start-listener':
+      return { type: 'listener-checked', token: effect.tenure.token, result: null, why };
+    case 'renew':
+      return { type: 'beat-silent', token: effect.tenure.token, why };
+    case 'preflight':
+      return { type: 'preflight-done', switchId: effect.switchId, failed: [why], targets: [] };
+    case 'drain-and-hand-over':
+      return { type: 'hand-over-failed', switchId: effect.request.switchId, why };
+    case 'abort-switch':
+      return { type: 'abort-failed', switchId: effect.switchId, why };
+    case 'inspect':
+      return { type: 'inspect-failed', token: effect.token, switchId: effect.switchId, why };
+    case 'await-successor':
+      return { type: 'successor-failed', switchId: effect.switchId, why };
+    case 'later':
+    case 'stand-down':
+      // A pod that could not be told finds out by itself that its workflow is closed.
+      return null;
+  }
+}
+
+/** Reads etcd through one of our own pods, then asks the candidates themselves. Touches nothing. */
+async function preflight(
+  effect: RegionEffect & { type: 'preflight' },
+  { lock, settings }: RegionInput,
+): Promise<Happening> {
+  const { switchId, to, tenure, via } = effect;
+  const truth = await firstAnswer(via, (pod) => callPod(pod, 'preflight: etcd').inspectLock({ lock }));
+  const { minSwitchIntervalMs } = settings;
+  const rules: PreflightRules = { lock, tenure, to, minSwitchIntervalMs, now: Date.now() };
+  const failed = failedChecks(truth, rules);
+  const candidates = eligible(truth, rules);
+  const targets: PodAddress[] = [];
+  if (typeof candidates === 'string') failed.push(candidates);
+  else {
+    const refusals: string[] = [];
+    for (let round = 0; round < probeRounds && targets.length === 0; round++) {
+      const asked = candidates.slice(round * probesAtOnce, (round + 1) * probesAtOnce);
+      const answers = await Promise.all(asked.map((candidate) => probe(lock, candidate)));
+      for (const { address, refusal } of answers)
+        if (refusal === null) targets.push(address);
+        else refusals.push(`${address.pod}: ${refusal}`);
+    }
+    if (targets.length === 0) failed.push(`no candidate can take over: ${refusals.join(', ')}`);
+  }
+  return { type: 'preflight-done', switchId, failed, targets };
+}
+
+async function probe(
+  lock: string,
+  { region, pod }: Candidate,
+): Promise<{ address: PodAddress; refusal: string | null }> {
+  const address = { region, pod, queue: podQueue(region, pod) };
+  try {
+    const { ready, why } = await callPod(address, `preflight: is ${pod} ready?`).probe({ lock });
+    return { address, refusal: ready ? null : `not ready: ${why}` };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return { address, refusal: `does not answer: ${noAnswer(error).why}` };
+  }
+}

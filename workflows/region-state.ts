@@ -1,0 +1,123 @@
+import type { Attempt, Receipt, RegionPhase, SwitchOutcome, Tenure } from './contract';
+import type { PodAddress, RegionEffect, RegionEvent, SwitchRequest } from './region-event';
+
+/** Everything a region workflow knows. Plain JSON, bounded, handed on by continue-as-new. */
+export interface RegionState {
+  lock: string;
+  region: string;
+  phase: RegionPhase;
+  /** The tenure of one of this region's pods, until its end is known. */
+  tenure: Tenure | null;
+  /** The highest token ever seen in this region. A report with a lower or equal one is stale. */
+  topToken: number;
+  /** The last instruction's number. */
+  seq: number;
+  pods: PodRecord[];
+  /** Token of the beat that is being answered. */
+  beating: number | null;
+  /** The next beat is due one interval after this, in ms since 1970. */
+  beatFrom: number;
+  silentBeats: number;
+  beat: { at: string; outcome: string; processed: number; inFlight: number } | null;
+  switch: SwitchUnderWay | null;
+  /** As last reported by a pod. */
+  lockPaused: boolean;
+  /** Newest first, as are the two below. */
+  lastSwitches: SwitchOutcome[];
+  receipts: Receipt[];
+  attempts: Attempt[];
+  /** The last decision, in one sentence. */
+  why: string;
+  runs: number;
+  signals: { taken: number; malformed: number };
+  /** Taken in but not yet decided upon. Signal handlers push here and do nothing else. */
+  inbox: RegionEvent[];
+}
+
+export interface PodRecord {
+  pod: string;
+  queue: string;
+  /** An `awaitTenure`, or the pause before the next, is open. */
+  awaiting: boolean;
+  /** Unanswered `awaitTenure` in a row. */
+  unanswered: number;
+  /** Answers in a row that came at once or were errors: each doubles the pause before the next question. */
+  hasty: number;
+  stopping: boolean;
+}
+
+/**
+ * preflight: nothing is touched yet.
+ * drain: `drainAndHandOver` is asked, or will be asked again.
+ * abort: it gave no answer; `aborted/<switch id>` is being committed.
+ * settle: etcd is asked what happened.
+ * successor: handed over; the new holder's first message is awaited.
+ */
+export type SwitchStep = 'preflight' | 'drain' | 'abort' | 'settle' | 'successor';
+
+export interface SwitchUnderWay {
+  request: SwitchRequest;
+  /** What is to be given away. */
+  tenure: Tenure;
+  step: SwitchStep;
+  /** Unanswered tries of this step. */
+  tries: number;
+  targets: PodAddress[];
+  receipt: Receipt | null;
+  /** One sentence: how far it is. */
+  why: string;
+}
+
+export interface Transition {
+  state: RegionState;
+  effects: RegionEffect[];
+  why: string;
+  /** Whether anything was decided; otherwise `why` is a note. */
+  decisive: boolean;
+}
+
+export const limits = {
+  pods: 50,
+  receipts: 20,
+  attempts: 20,
+  lastSwitches: 10,
+  /** Characters of a sentence. */
+  text: 500,
+  /** Unanswered `awaitTenure` in a row after which a pod is forgotten. It registers again by `podReady`. */
+  unanswered: 3,
+  /** Refusals or errors in a row after which it is, too. */
+  hasty: 12,
+  /** `drainAndHandOver` is asked so often before the switch is aborted. */
+  drainTries: 3,
+  /** Pods tried in turn for one question. */
+  via: 4,
+} as const;
+
+export function initialState(lock: string, region: string, startedAt: number): RegionState {
+  return {
+    lock,
+    region,
+    phase: 'standby',
+    tenure: null,
+    topToken: 0,
+    seq: startedAt,
+    pods: [],
+    beating: null,
+    beatFrom: startedAt,
+    silentBeats: 0,
+    beat: null,
+    switch: null,
+    lockPaused: false,
+    lastSwitches: [],
+    receipts: [],
+    attempts: [],
+    why: 'started; no pod has registered yet',
+    runs: 1,
+    signals: { taken: 0, malformed: 0 },
+    inbox: [],
+  };
+}
+
+/** Whether the run may end here and be continued: nothing is under way that only this run knows. */
+export const mayContinueAsNew = ({ phase, switch: underWay, beating }: RegionState): boolean =>
+  underWay === null && beating === null && phase !== 'draining' && phase !== 'handing-over';

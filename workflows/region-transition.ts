@@ -1,0 +1,339 @@
+/**
+ * What a region workflow decides, as a pure function: no SDK, no clock, no chance. The workflow feeds it one
+ * event after the other and carries out the effects it returns.
+ *
+ * Two concerns run side by side. *Awaiting*: each known pod is asked by `awaitTenure` to stand, again after
+ * each answer. *Holding*: while a tenure is known, the holder is asked to renew at every beat, and gives the
+ * tenure away when a switch is requested. What a pod has not answered is unknown, never "not done": only a
+ * pod's answer, a newer tenure or etcd's own word end a tenure here.
+ */
+import type { HandOverOutcome, LockTruth, RenewLeaseResult } from './contract';
+import { doneText, holderText, seconds } from './decision-text';
+import { RegionDraft } from './region-draft';
+import type { NoAnswer, PodAddress, RegionEvent, SwitchRequest } from './region-event';
+import {
+  limits,
+  type RegionState,
+  type SwitchStep,
+  type SwitchUnderWay,
+  type Transition,
+} from './region-state';
+
+/** An `awaitTenure` that ends sooner than this without a tenure counts as hasty. */
+const hastyMs = 1_000;
+
+const signals: ReadonlySet<RegionEvent['type']> = new Set([
+  'pod-ready',
+  'pod-stopping',
+  'tenure-ended',
+  'switch-requested',
+  'malformed',
+]);
+
+/** What a run that continues another has to ask anew: the former run's questions ended with it. */
+export function resume(former: RegionState): Transition {
+  const draft = new RegionDraft({ ...former, runs: former.runs + 1, beating: null });
+  for (const { pod } of former.pods) draft.stand(pod);
+  if (former.switch) draft.step();
+  return draft.note(`run ${former.runs + 1} goes on: ${former.why}`);
+}
+
+export function transition(state: RegionState, event: RegionEvent): Transition {
+  const draft = new RegionDraft(state);
+  if (signals.has(event.type)) draft.countSignal(event.type === 'malformed');
+  switch (event.type) {
+    case 'pod-ready':
+      return podReady(draft, event.ready.pod, event.ready.queue);
+    case 'pod-stopping':
+      return podStopping(draft, event.stopping.pod, event.stopping.why);
+    case 'tenure-ended':
+      return event.ended.token === state.tenure?.token
+        ? draft.tenureOver(`${event.ended.pod} ended its tenure: ${event.ended.why}`, event.at)
+        : draft.note(`ignored the end of token ${event.ended.token}: it is not the tenure known here`);
+    case 'switch-requested':
+      return switchRequested(draft, event.request);
+    case 'malformed':
+      return malformed(draft, event);
+    case 'tenure-reported': {
+      const { tenure, receipt, attempts } = event.result;
+      draft.answered(event.pod, { hasty: false });
+      draft.remember(receipt, attempts);
+      const decision = draft.adopt(tenure, `${event.pod} reports`, event.at);
+      draft.stand(event.pod);
+      return decision;
+    }
+    case 'not-yet': {
+      const { why, attempts, paused } = event.result;
+      draft.answered(event.pod, { hasty: event.tookMs < hastyMs });
+      draft.remember(null, attempts);
+      if (paused !== undefined) draft.seePause(paused);
+      draft.standSoon(event.pod);
+      return draft.note(`${event.pod} does not hold the lock yet: ${why}`);
+    }
+    case 'await-failed':
+      return awaitFailed(draft, event.pod, event.no, event.why);
+    case 'stand-due':
+      draft.stand(event.pod);
+      return draft.note(`${event.pod} is asked again to stand`);
+    case 'beat-due':
+      return draft.beatNow() ? draft.note('a beat is due') : draft.note('no beat: no tenure to renew');
+    case 'renewed':
+      return renewed(draft, event.token, event.result, event.at);
+    case 'beat-silent':
+      return beatSilent(draft, event.token, event.why, event.at);
+    case 'listener-checked':
+      // Not the tenure's end: the pod starts its listener by itself, and the next beat tells.
+      return draft.note(
+        event.result
+          ? `token ${event.token}: listener ${event.result.outcome}, ${event.result.why}`
+          : `token ${event.token}: whether the listener consumes is unknown: ${event.why}`,
+      );
+    case 'cancelled':
+      for (const { pod } of state.pods) draft.standDown(pod);
+      return draft.decide('cancelled by an operator: every pod is told to stop standing');
+    case 'preflight-done':
+    case 'hand-over-answered':
+    case 'hand-over-failed':
+    case 'switch-aborted':
+    case 'abort-failed':
+    case 'successor-seen':
+    case 'successor-failed':
+    case 'step-due':
+      return ofSwitch(draft, event);
+    case 'inspected':
+      return event.switchId === null
+        ? inspected(draft, event.token, event.truth, event.at)
+        : ofSwitch(draft, { ...event, switchId: event.switchId });
+    case 'inspect-failed':
+      return event.switchId === null
+        ? draft.note(`nobody could look into etcd: ${event.why}`)
+        : ofSwitch(draft, { ...event, switchId: event.switchId });
+    default:
+      return unheardOf(draft, event);
+  }
+}
+
+// --- awaiting ------------------------------------------------------------------------------------------
+
+function podReady(draft: RegionDraft, pod: string, queue: string): Transition {
+  const known = draft.pod(pod);
+  if (known?.awaiting) return draft.note(`${pod} is known and already asked to stand`);
+  if (!known && draft.state.pods.length >= limits.pods && !draft.forgetOneDead())
+    return draft.decide(`${pod} is not taken in: ${limits.pods} pods are known, and all answer`);
+  draft.register(pod, queue);
+  draft.stand(pod);
+  // Somebody new to ask about a holder that does not answer.
+  if (draft.state.tenure && draft.state.silentBeats > 0) draft.inspect();
+  return draft.decide(`${pod} is ready and asked to stand`);
+}
+
+function podStopping(draft: RegionDraft, pod: string, why: string): Transition {
+  if (!draft.pod(pod)) return draft.note(`${pod} stops, and was not known: ${why}`);
+  draft.stopping(pod);
+  return draft.decide(`${pod} stops and is not asked any more: ${why}`);
+}
+
+function awaitFailed(draft: RegionDraft, pod: string, no: NoAnswer, why: string): Transition {
+  const record = draft.unanswered(pod, no);
+  if (!record) return draft.note(`${pod}, not known any more, gave no answer: ${why}`);
+  const dead = record.unanswered >= limits.unanswered || record.hasty >= limits.hasty;
+  if (dead) {
+    draft.forget(pod);
+    return draft.decide(`${pod} is forgotten until it registers again: ${why}`);
+  }
+  draft.standSoon(pod);
+  return draft.note(`${pod} gave no answer whether it holds the lock: ${why}`);
+}
+
+// --- holding -------------------------------------------------------------------------------------------
+
+function renewed(draft: RegionDraft, token: number, result: RenewLeaseResult, at: number): Transition {
+  draft.beatEnded(at);
+  if (token !== draft.state.tenure?.token) return draft.note(`ignored a beat's answer for token ${token}`);
+  switch (result.outcome) {
+    case 'extended': {
+      const line = `extended, ${seconds(result.marginMs)} left, processed ${result.processed}`;
+      draft.beat(at, line, result);
+      draft.remember(result.receipt, []);
+      return draft.note(line);
+    }
+    case 'unknown': {
+      const line = `not extended yet (${result.why}), ${seconds(result.marginMs)} left`;
+      draft.beat(at, line, null);
+      return draft.decide(`token ${token}: ${line}`);
+    }
+    case 'lost':
+      return draft.lostTo(result.holder, `the lease is lost: ${result.why}`, at);
+  }
+}
+
+function beatSilent(draft: RegionDraft, token: number, why: string, at: number): Transition {
+  draft.beatEnded(at);
+  const { tenure } = draft.state;
+  if (token !== tenure?.token) return draft.note(`ignored a beat without answer for token ${token}`);
+  draft.silent(at);
+  draft.inspect();
+  return draft.decide(`${tenure.pod} does not answer and may still hold token ${token}: ${why}`);
+}
+
+function inspected(draft: RegionDraft, token: number, truth: LockTruth, at: number): Transition {
+  draft.seePause(truth.paused !== null);
+  // Read before the tenure known now began: it says nothing about that.
+  if (token !== draft.state.tenure?.token) return draft.note(`etcd was read for token ${token}: out of date`);
+  if (truth.holder?.token === token)
+    return draft.note(`etcd still shows token ${token} as holder, its pod does not answer`);
+  return draft.lostTo(truth.holder, `etcd shows ${holderText(truth.holder)}`, at);
+}
+
+// --- switching -----------------------------------------------------------------------------------------
+
+function switchRequested(draft: RegionDraft, request: SwitchRequest): Transition {
+  const { lock, region, tenure, switch: underWay, lastSwitches } = draft.state;
+  const { switchId, to } = request;
+  const known =
+    underWay?.request.switchId === switchId || lastSwitches.some((outcome) => outcome.switchId === switchId);
+  if (known) return draft.note(`switch ${switchId} is known already`);
+  if (underWay)
+    return draft.answer(
+      request,
+      'refused',
+      `switch ${underWay.request.switchId} is under way: ${underWay.why}`,
+    );
+  if (!tenure) return draft.answer(request, 'ignored', `${lock} is not active in ${region}`);
+  if (to === region) return draft.answer(request, 'refused', `${lock} is active in ${region} already`);
+  const why = `${request.by} asks for a switch to ${to ?? 'another region'} (${request.reason}): asking who could take over`;
+  draft.begin(request, tenure, why);
+  return draft.decide(why);
+}
+
+function malformed(
+  draft: RegionDraft,
+  { signal, why, switchId }: RegionEvent & { type: 'malformed' },
+): Transition {
+  const sentence = `ignored a malformed ${signal}: ${why}`;
+  if (switchId === undefined) return draft.decide(sentence);
+  return draft.answer({ switchId, to: null, reason: '', by: '' }, 'ignored', sentence);
+}
+
+type SwitchEvent = Extract<RegionEvent, { switchId: string | null }> & { switchId: string };
+
+function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
+  const underWay = draft.state.switch;
+  if (underWay?.request.switchId !== event.switchId)
+    return draft.note(`ignored ${event.type} of switch ${event.switchId}, which is over`);
+  if (event.type === 'step-due') {
+    draft.step();
+    return draft.note(`switch ${event.switchId} goes on with ${underWay.step}`);
+  }
+  if (stepOf[event.type] !== underWay.step)
+    return draft.note(`ignored ${event.type} of switch ${event.switchId} during ${underWay.step}`);
+  switch (event.type) {
+    case 'preflight-done':
+      return preflightDone(draft, event.failed, event.targets);
+    case 'hand-over-answered':
+      return handOverAnswered(draft, underWay, event.outcome, event.at);
+    case 'hand-over-failed':
+      return handOverFailed(draft, underWay, event.why);
+    case 'switch-aborted':
+      return draft.goTo('settle', 'no hand-over can happen any more: etcd is asked whether it had happened');
+    case 'abort-failed':
+      return draft.tryLater(`the switch could not be aborted: ${event.why}`);
+    case 'inspected':
+      draft.seePause(event.truth.paused !== null);
+      return settled(draft, underWay, event.truth, event.at);
+    case 'inspect-failed':
+      return draft.tryLater(`what became of the switch could not be read: ${event.why}`);
+    case 'successor-seen':
+      return draft.conclude('done', doneText(event.result.receipt ?? underWay.receipt), event.result.receipt);
+    case 'successor-failed':
+      return draft.conclude(
+        'done',
+        `${doneText(underWay.receipt)}; its first message is not known: ${event.why}`,
+      );
+  }
+}
+
+const stepOf: Record<SwitchEvent['type'], SwitchStep | null> = {
+  'preflight-done': 'preflight',
+  'hand-over-answered': 'drain',
+  'hand-over-failed': 'drain',
+  'switch-aborted': 'abort',
+  'abort-failed': 'abort',
+  inspected: 'settle',
+  'inspect-failed': 'settle',
+  'successor-seen': 'successor',
+  'successor-failed': 'successor',
+  'step-due': null,
+};
+
+function preflightDone(draft: RegionDraft, failed: string[], targets: PodAddress[]): Transition {
+  if (failed.length > 0 || targets.length === 0)
+    return draft.conclude('refused', failed.join('; ') || 'nobody could take over');
+  draft.aim(targets);
+  return draft.goTo('drain', `drains, then hands over to ${targets.map(({ pod }) => pod).join(' or ')}`);
+}
+
+function handOverAnswered(
+  draft: RegionDraft,
+  underWay: SwitchUnderWay,
+  outcome: HandOverOutcome,
+  at: number,
+): Transition {
+  switch (outcome.outcome) {
+    case 'handed-over':
+      return draft.handedOver(outcome.receipt, at);
+    case 'resumed': {
+      const decision = draft.conclude('rolled-back', `consumes again under the same token: ${outcome.why}`);
+      draft.beatNow();
+      return decision;
+    }
+    case 'refused': {
+      // The answer to a repeated question says nothing about the first one.
+      if (underWay.tries > 0)
+        return draft.goTo('abort', `refused when asked again (${outcome.why}): the switch is aborted`);
+      const decision = draft.conclude('refused', `the holder refused: ${outcome.why}`);
+      draft.beatNow();
+      return decision;
+    }
+    case 'lost':
+      return draft.goTo('settle', `the tenure ended during the switch (${outcome.why}): etcd is asked how`);
+  }
+}
+
+function handOverFailed(draft: RegionDraft, underWay: SwitchUnderWay, why: string): Transition {
+  const tries = underWay.tries + 1;
+  const { tenure } = draft.state;
+  if (tenure?.token !== underWay.tenure.token)
+    return draft.goTo('abort', `no answer, and the tenure is over (${why}): the switch is aborted`);
+  if (tries >= limits.drainTries)
+    return draft.goTo('abort', `no answer after ${tries} tries (${why}): the switch is aborted`);
+  return draft.tryLater(
+    `the drain's outcome is unknown (${why}): asked again under the same switch id`,
+    1_000,
+  );
+}
+
+function settled(draft: RegionDraft, underWay: SwitchUnderWay, truth: LockTruth, at: number): Transition {
+  const { token } = underWay.tenure;
+  if (truth.last?.id === underWay.request.switchId && truth.holder?.token !== token)
+    return draft.handedOver(truth.last, at);
+  if (truth.holder?.token === token) {
+    const decision = draft.conclude(
+      'rolled-back',
+      `etcd still shows token ${token}: nothing was handed over`,
+    );
+    draft.startListener();
+    return decision;
+  }
+  const text = `etcd shows ${holderText(truth.holder)}, and another last change`;
+  const decision = draft.conclude(
+    'failed',
+    `the tenure with token ${token} ended during the switch: ${text}`,
+  );
+  if (draft.state.tenure?.token === token) return draft.lostTo(truth.holder, decision.why, at);
+  return decision;
+}
+
+/** Only possible for an inbox written by a newer version: noted, never thrown, so that no task can wedge. */
+const unheardOf = (draft: RegionDraft, event: never): Transition =>
+  draft.note(`ignored an unknown event: ${JSON.stringify(event).slice(0, 100)}`);

@@ -1,0 +1,104 @@
+import {
+  allHandlersFinished,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  uuid4,
+  workflowInfo,
+} from '@temporalio/workflow';
+import {
+  gracefulSwitchSignal,
+  podReadySignal,
+  podStoppingSignal,
+  type RegionInput,
+  statusQuery,
+  tenureEndedSignal,
+} from './contract';
+import { carryOut } from './region-effects';
+import type { Happening } from './region-event';
+import { initialState, mayContinueAsNew, type Transition } from './region-state';
+import { resume, transition } from './region-transition';
+import { detailsOf, statusOf } from './region-view';
+import { searchAttributesOf } from './search-attributes';
+import { readGracefulSwitch, readPodReady, readPodStopping, readTenureEnded } from './signal-payload';
+
+/**
+ * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
+ * decide, and carries out what it decided; the answers come back through the same inbox. Everything it knows
+ * is in `state`, so that continuing as new loses nothing.
+ */
+export async function regionWorkflow(input: RegionInput): Promise<void> {
+  const { lock, region, settings } = input;
+  let state = input.state ?? initialState(lock, region, workflowInfo().runStartTime.getTime());
+  let shown = '';
+
+  const push = (happening: Happening): void => {
+    state.inbox.push({ ...happening, at: Date.now() });
+  };
+  // Synchronous, and nothing but a push: a handler that waits would be lost when the run is continued.
+  setHandler(gracefulSwitchSignal, (payload: unknown) => push(readGracefulSwitch(payload, uuid4())));
+  setHandler(podReadySignal, (payload: unknown) => push(readPodReady(payload)));
+  setHandler(podStoppingSignal, (payload: unknown) => push(readPodStopping(payload)));
+  setHandler(tenureEndedSignal, (payload: unknown) => push(readTenureEnded(payload)));
+  setHandler(statusQuery, () => statusOf(state));
+
+  const follow = (next: Transition): Promise<void>[] => {
+    state = next.state;
+    const context = { lock, region, phase: state.phase, token: state.tenure?.token, pod: state.tenure?.pod };
+    if (next.decisive) log.info(next.why, context);
+    else log.debug(next.why, context);
+    return next.effects.map(async (effect) => {
+      const happening = await carryOut(effect, input, state.beat?.outcome ?? 'none yet');
+      if (happening) push(happening);
+    });
+  };
+  const takeOne = (): void => {
+    const event = state.inbox.shift();
+    // Not awaited: each answer is an event of its own.
+    if (event) void follow(transition(state, event));
+  };
+  const show = (): void => {
+    setCurrentDetails(detailsOf(state));
+    const { key, pairs } = searchAttributesOf(state);
+    if (settings.searchAttributes && key !== shown) upsertSearchAttributes(pairs);
+    shown = key;
+  };
+  const untilBeatMs = (): number | null =>
+    state.phase === 'active' && state.tenure !== null && state.beating === null
+      ? Math.max(state.beatFrom + settings.beatMs - Date.now(), 0)
+      : null;
+  const nextEvent = async (): Promise<void> => {
+    const waitMs = untilBeatMs();
+    const woken = (): boolean => state.inbox.length > 0;
+    if (waitMs === null) return condition(woken);
+    const summary = `beat after ${state.beat?.outcome ?? 'the start of the tenure'}`.slice(0, 200);
+    if (waitMs === 0 || !(await condition(woken, waitMs, { summary }))) push({ type: 'beat-due' });
+  };
+  const isLong = (): boolean =>
+    workflowInfo().historyLength > settings.historyLimit || workflowInfo().continueAsNewSuggested;
+
+  if (input.state) void follow(resume(state));
+  try {
+    for (;;) {
+      while (state.inbox.length > 0) takeOne();
+      show();
+      if (isLong() && mayContinueAsNew(state)) {
+        await condition(allHandlersFinished);
+        // No await from here: a signal taken in after the state is read would be lost.
+        return await continueAsNew<typeof regionWorkflow>({ ...input, state });
+      }
+      await nextEvent();
+    }
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
+    await CancellationScope.nonCancellable(async () => {
+      await Promise.all(follow(transition(state, { type: 'cancelled', at: Date.now() })));
+    });
+    throw error;
+  }
+}

@@ -1,0 +1,70 @@
+import type { Happening } from './region-event';
+
+/**
+ * Signals can be sent by anyone, with anything in them. Each is checked and cut to size before it is kept, so
+ * that no payload can fail a workflow task or fill the state.
+ */
+const nameLength = 200;
+const textLength = 500;
+
+/** @param newId the switch id where the sender gave none */
+export function readGracefulSwitch(payload: unknown, newId: string): Happening {
+  if (!isRecord(payload))
+    return malformed('gracefulSwitch', `expected an object, got ${kind(payload)}`, newId);
+  const { switchId, to, reason, by } = payload;
+  if (switchId != null && !isName(switchId))
+    return malformed('gracefulSwitch', `switchId: ${wantsName}, got ${kind(switchId)}`, newId);
+  const id = switchId ?? newId;
+  if (to != null && !isName(to)) return malformed('gracefulSwitch', `to: ${wantsName}, got ${kind(to)}`, id);
+  if (typeof reason !== 'string')
+    return malformed('gracefulSwitch', `reason: expected text, got ${kind(reason)}`, id);
+  if (typeof by !== 'string') return malformed('gracefulSwitch', `by: expected text, got ${kind(by)}`, id);
+  return {
+    type: 'switch-requested',
+    request: { switchId: id, to: to ?? null, reason: cut(reason), by: cut(by) },
+  };
+}
+
+export function readPodReady(payload: unknown): Happening {
+  if (!isRecord(payload) || !isName(payload['pod']) || !isName(payload['queue']))
+    return malformed('podReady', `pod and queue: ${wantsName}`);
+  return { type: 'pod-ready', ready: { pod: payload['pod'], queue: payload['queue'] } };
+}
+
+export function readPodStopping(payload: unknown): Happening {
+  if (!isRecord(payload) || !isName(payload['pod'])) return malformed('podStopping', `pod: ${wantsName}`);
+  return { type: 'pod-stopping', stopping: { pod: payload['pod'], why: textOf(payload['why']) } };
+}
+
+export function readTenureEnded(payload: unknown): Happening {
+  if (!isRecord(payload) || !isName(payload['pod'])) return malformed('tenureEnded', `pod: ${wantsName}`);
+  const { pod, token, why } = payload;
+  if (!Number.isSafeInteger(token))
+    return malformed('tenureEnded', `token: expected a whole number, got ${kind(token)}`);
+  return { type: 'tenure-ended', ended: { pod, token: token as number, why: textOf(why) } };
+}
+
+const wantsName = `expected 1 to ${nameLength} characters`;
+
+const malformed = (signal: string, why: string, switchId?: string): Happening => ({
+  type: 'malformed',
+  signal,
+  why,
+  ...(switchId === undefined ? {} : { switchId }),
+});
+
+const isRecord = (value: unknown): value is Record<string, unknown> & { pod: string } =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isName = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= nameLength;
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? cut(value) : 'no reason given');
+
+const cut = (text: string): string => text.slice(0, textLength);
+
+function kind(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'string' ? `text of ${value.length} characters` : typeof value;
+}
