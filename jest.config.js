@@ -17,7 +17,7 @@ const shared = {
 module.exports = {
   // Not in the temporary folder, which is another one in every run (test/support/test-environment.ts).
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   projects: [
     {
       ...shared,

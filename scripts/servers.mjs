@@ -148,7 +148,10 @@ function keepServicesStopped() {
   chmodSync(policy, 0o755); // Whatever the umask.
   const remove = () => rmSync(policy, { force: true });
   process.once('exit', remove);
-  return remove;
+  return () => {
+    process.off('exit', remove);
+    remove();
+  };
 }
 
 /** Nor should they start at the next boot: Baton runs its own, on its own ports. */

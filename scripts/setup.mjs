@@ -10,6 +10,8 @@ import { endChildren, reason, run, say, SetupError, step, withLock } from './ste
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const inRoot = (...parts) => join(root, ...parts);
+// In node_modules because that is ignored by everything.
+const lock = inRoot('node_modules', '.baton-lock');
 const began = Date.now();
 
 whenInterrupted((exitCode) => {
@@ -40,7 +42,7 @@ async function installPackages() {
   const stamp = inRoot('node_modules', '.baton-packages');
   const wanted = fingerprint([inRoot('package-lock.json')], (path) => readFileSync(path));
   if (read(stamp) === wanted) return;
-  await withLock(inRoot('.setup.lock'), async () => {
+  await withLock(lock, async () => {
     if (read(stamp) === wanted) return;
     await step('installing node packages with npm', async () => {
       // Not `npm ci`: it refuses a lock file without the optional packages of other platforms, and some registries
@@ -69,7 +71,7 @@ async function build() {
       return `${mtimeMs} ${size}`;
     });
   if (read(stamp) === wanted()) return;
-  await withLock(inRoot('.setup.lock'), async () => {
+  await withLock(lock, async () => {
     const compiled = wanted();
     if (read(stamp) === compiled) return;
     await step('compiling', async () => {

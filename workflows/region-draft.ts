@@ -46,7 +46,7 @@ export class RegionDraft {
 
   register(pod: string, queue: string): void {
     this.forget(pod);
-    const record = { pod, queue, awaiting: false, unanswered: 0, hasty: 0, stopping: false };
+    const record = { pod, queue, awaiting: null, unanswered: 0, hasty: 0, stopping: false };
     this.state.pods = [...this.state.pods, record];
   }
 
@@ -64,8 +64,13 @@ export class RegionDraft {
   }
 
   stopping(pod: string): void {
-    if (this.pod(pod)?.awaiting) this.change(pod, { stopping: true });
-    else this.forget(pod);
+    if (this.pod(pod)?.awaiting === null) this.forget(pod);
+    else this.change(pod, { stopping: true });
+  }
+
+  /** Whether this is the question that is open; a forgotten pod that registered again has a newer one. */
+  isOpen(pod: string, seq: number): boolean {
+    return this.pod(pod)?.awaiting === seq;
   }
 
   answered(pod: string, { hasty }: { hasty: boolean }): void {
@@ -73,7 +78,7 @@ export class RegionDraft {
     if (record?.stopping) this.forget(pod);
     else if (record)
       this.change(pod, {
-        awaiting: false,
+        awaiting: null,
         unanswered: 0,
         hasty: hasty ? Math.min(record.hasty + 1, 100) : 0,
       });
@@ -84,8 +89,8 @@ export class RegionDraft {
     const record = this.pod(pod);
     if (record?.stopping) this.forget(pod);
     else if (record && no === 'silent')
-      this.change(pod, { awaiting: false, unanswered: record.unanswered + 1 });
-    else if (record) this.change(pod, { awaiting: false, unanswered: 0, hasty: record.hasty + 1 });
+      this.change(pod, { awaiting: null, unanswered: record.unanswered + 1 });
+    else if (record) this.change(pod, { awaiting: null, unanswered: 0, hasty: record.hasty + 1 });
     return this.pod(pod);
   }
 
@@ -93,17 +98,20 @@ export class RegionDraft {
   stand(pod: string): void {
     const record = this.pod(pod);
     if (!record || record.stopping) return;
-    this.change(pod, { awaiting: true });
+    const seq = this.seq();
+    this.change(pod, { awaiting: seq });
     const { topToken: afterToken, lockPaused: paused } = this.state;
-    this.effects.push({ type: 'stand', pod: this.address(record), afterToken, paused, seq: this.seq() });
+    this.effects.push({ type: 'stand', pod: this.address(record), afterToken, paused, seq });
   }
 
   /** The same after a pause, if its last answers came suspiciously fast. */
   standSoon(pod: string): void {
-    const hasty = this.pod(pod)?.hasty ?? 0;
+    const { hasty = 0, stopping = true } = this.pod(pod) ?? {};
+    if (stopping) return;
     if (hasty === 0) return this.stand(pod);
-    this.change(pod, { awaiting: true });
-    this.effects.push({ type: 'later', ms: standPauseMs(hasty), event: { type: 'stand-due', pod } });
+    const seq = this.seq();
+    this.change(pod, { awaiting: seq });
+    this.effects.push({ type: 'later', ms: standPauseMs(hasty), event: { type: 'stand-due', pod, seq } });
   }
 
   standDown(pod: string): void {

@@ -26,8 +26,8 @@ export async function carryOut(
         const { pod, afterToken, paused, seq } = effect;
         const summary = `${pod.pod} stands, reports a token above ${afterToken}`;
         const result = await callPod(pod, summary).awaitTenure({ lock, seq, afterToken, paused });
-        if (result.outcome === 'tenure') return { type: 'tenure-reported', pod: pod.pod, result };
-        return { type: 'not-yet', pod: pod.pod, tookMs: Date.now() - askedAt, result };
+        if (result.outcome === 'tenure') return { type: 'tenure-reported', pod: pod.pod, seq, result };
+        return { type: 'not-yet', pod: pod.pod, seq, tookMs: Date.now() - askedAt, result };
       }
       case 'stand-down':
         await callPod(effect.pod, `${effect.pod.pod} stops standing`).standDown({ lock, seq: effect.seq });
@@ -93,7 +93,7 @@ function unanswered(effect: RegionEffect, error: unknown): Happening | null {
   const { no, why } = noAnswer(error);
   switch (effect.type) {
     case 'stand':
-      return { type: 'await-failed', pod: effect.pod.pod, no, why };
+      return { type: 'await-failed', pod: effect.pod.pod, seq: effect.seq, no, why };
     case 'start-listener':
       return { type: 'listener-checked', token: effect.tenure.token, result: null, why };
     case 'renew':

@@ -41,14 +41,20 @@ export type Happening =
   | { type: 'switch-requested'; request: SwitchRequest }
   /** Signal whose payload is not what the contract says. */
   | { type: 'malformed'; signal: string; why: string; switchId?: string }
-  /** `awaitTenure` returned a tenure. */
-  | { type: 'tenure-reported'; pod: string; result: AwaitTenureResult & { outcome: 'tenure' } }
+  /** `awaitTenure` returned a tenure. `seq` is the question's, here and below. */
+  | { type: 'tenure-reported'; pod: string; seq: number; result: AwaitTenureResult & { outcome: 'tenure' } }
   /** `awaitTenure` returned without one. `tookMs` since it was asked. */
-  | { type: 'not-yet'; pod: string; tookMs: number; result: AwaitTenureResult & { outcome: 'not-yet' } }
+  | {
+      type: 'not-yet';
+      pod: string;
+      seq: number;
+      tookMs: number;
+      result: AwaitTenureResult & { outcome: 'not-yet' };
+    }
   /** `awaitTenure` gave no answer: what the pod does now is unknown. */
-  | { type: 'await-failed'; pod: string; no: NoAnswer; why: string }
+  | { type: 'await-failed'; pod: string; seq: number; no: NoAnswer; why: string }
   /** The pause before the next `awaitTenure` is over. */
-  | { type: 'stand-due'; pod: string }
+  | { type: 'stand-due'; pod: string; seq: number }
   /** The beat's timer has fired. */
   | { type: 'beat-due' }
   /** `renewLease` answered. */

@@ -37,8 +37,8 @@ export interface RegionState {
 export interface PodRecord {
   pod: string;
   queue: string;
-  /** An `awaitTenure`, or the pause before the next, is open. */
-  awaiting: boolean;
+  /** Number of the `awaitTenure`, or of the pause before the next, that is open. Other answers are stale. */
+  awaiting: number | null;
   /** Unanswered `awaitTenure` in a row. */
   unanswered: number;
   /** Answers in a row that came at once or were errors: each doubles the pause before the next question. */

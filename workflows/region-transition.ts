@@ -56,14 +56,16 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
       return malformed(draft, event);
     case 'tenure-reported': {
       const { tenure, receipt, attempts } = event.result;
-      draft.answered(event.pod, { hasty: false });
+      const open = draft.isOpen(event.pod, event.seq);
+      if (open) draft.answered(event.pod, { hasty: false });
       draft.remember(receipt, attempts);
       const decision = draft.adopt(tenure, `${event.pod} reports`, event.at);
-      draft.stand(event.pod);
+      if (open) draft.stand(event.pod);
       return decision;
     }
     case 'not-yet': {
       const { why, attempts, paused } = event.result;
+      if (!draft.isOpen(event.pod, event.seq)) return draft.note(`a late answer of ${event.pod}: ${why}`);
       draft.answered(event.pod, { hasty: event.tookMs < hastyMs });
       draft.remember(null, attempts);
       if (paused !== undefined) draft.seePause(paused);
@@ -71,9 +73,11 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
       return draft.note(`${event.pod} does not hold the lock yet: ${why}`);
     }
     case 'await-failed':
-      return awaitFailed(draft, event.pod, event.no, event.why);
+      return draft.isOpen(event.pod, event.seq)
+        ? awaitFailed(draft, event.pod, event.no, event.why)
+        : draft.note(`a late failure of ${event.pod}: ${event.why}`);
     case 'stand-due':
-      draft.stand(event.pod);
+      if (draft.isOpen(event.pod, event.seq)) draft.stand(event.pod);
       return draft.note(`${event.pod} is asked again to stand`);
     case 'beat-due':
       return draft.beatNow() ? draft.note('a beat is due') : draft.note('no beat: no tenure to renew');
@@ -117,7 +121,8 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
 
 function podReady(draft: RegionDraft, pod: string, queue: string): Transition {
   const known = draft.pod(pod);
-  if (known?.awaiting) return draft.note(`${pod} is known and already asked to stand`);
+  if (known && known.awaiting !== null && !known.stopping)
+    return draft.note(`${pod} is known and already asked to stand`);
   if (!known && draft.state.pods.length >= limits.pods && !draft.forgetOneDead())
     return draft.decide(`${pod} is not taken in: ${limits.pods} pods are known, and all answer`);
   draft.register(pod, queue);
@@ -135,7 +140,7 @@ function podStopping(draft: RegionDraft, pod: string, why: string): Transition {
 
 function awaitFailed(draft: RegionDraft, pod: string, no: NoAnswer, why: string): Transition {
   const record = draft.unanswered(pod, no);
-  if (!record) return draft.note(`${pod}, not known any more, gave no answer: ${why}`);
+  if (!record) return draft.note(`${pod}, which was stopping, gave no answer: ${why}`);
   const dead = record.unanswered >= limits.unanswered || record.hasty >= limits.hasty;
   if (dead) {
     draft.forget(pod);

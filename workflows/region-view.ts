@@ -12,7 +12,7 @@ export function statusOf(state: RegionState): RegionStatus {
     why,
     pods: state.pods.map(({ pod, awaiting, unanswered }) => ({
       pod,
-      awaiting,
+      awaiting: awaiting !== null,
       silent: unanswered > 0 || (pod === tenure?.pod && silentBeats > 0),
     })),
     beat,

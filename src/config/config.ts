@@ -58,7 +58,10 @@ export interface QueueSettings {
   deadLetterExchange: string;
   /** `x-delivery-limit` of a declared queue: counts every return, also of unworked messages. Default 100; at least 20. */
   deliveryLimit: number;
-  /** Unacknowledged messages at the listener. Default 200; at least `concurrency`. */
+  /**
+   * Unacknowledged messages at the listener. Default: `concurrency`, and at least that. What is above it can be
+   * delivered twice when a process is killed: an acknowledgement on its way is lost with the connection.
+   */
   prefetch: number;
   /** Handlers running at once. Default 10. */
   concurrency: number;

@@ -73,7 +73,7 @@ function completeQueue(given: NonNullable<GivenLock['queue']>): QueueSettings {
     declare: given.declare ?? true,
     deadLetterExchange: given.deadLetterExchange ?? `${name}.dead`,
     deliveryLimit: given.deliveryLimit ?? Math.max(100, maxDeliveries + 1),
-    prefetch: given.prefetch ?? Math.max(200, concurrency),
+    prefetch: given.prefetch ?? concurrency,
     concurrency,
     maxDeliveries,
     heartbeatSeconds: given.heartbeatSeconds ?? 5,

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRunning, pidsWithEnvironment } from '../dev/process-state';
@@ -36,6 +37,8 @@ const MARK = 'BATON_DEMO_POD';
 export class DemoPod {
   private child: ChildProcess | undefined;
   private boots = 0;
+  /** Of this boot alone: pods of other systems on this machine may have the same name. */
+  private mark = '';
   private killing = false;
 
   constructor(
@@ -71,6 +74,7 @@ export class DemoPod {
   start(): void {
     if (this.child) throw new Error(`pod ${this.name} runs already`);
     this.boots++;
+    this.mark = `${this.name}-${randomUUID()}`;
     this.killing = false;
     const { program, configFile, environment } = this.surroundings;
     const log = openSync(this.logFile, 'a');
@@ -142,10 +146,6 @@ export class DemoPod {
       .split('\n')
       .filter((line) => line.startsWith('{') && line.endsWith('}'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-  }
-
-  private get mark(): string {
-    return `${this.name}-${this.boots}`;
   }
 }
 

@@ -15,6 +15,8 @@ export interface ScenarioOptions {
 
 /** Between two disturbances, so that each is seen by itself. */
 const CALM_MS = 1_500;
+/** A new holder's spare listener takes its time to get warm. */
+const SPARE_MS = 3_000;
 const SWITCH_LIMIT_MS = 15_000;
 const REPAIR_LIMIT_MS = 10_000;
 const RESTART_LIMIT_MS = 30_000;
@@ -77,7 +79,7 @@ export class DemoScenario {
   }
 
   private async killActiveListener(): Promise<void> {
-    await this.calm();
+    await this.calm(SPARE_MS);
     const { system, announce } = this.options;
     const before = this.working();
     announce(`SIGKILL the listener of ${before.pod} (process ${before.pid})`);
@@ -97,8 +99,8 @@ export class DemoScenario {
     announce(`${name} is a candidate again`);
   }
 
-  private async calm(): Promise<void> {
-    await sleep(CALM_MS, undefined, { signal: this.options.signal });
+  private async calm(ms = CALM_MS): Promise<void> {
+    await sleep(ms, undefined, { signal: this.options.signal });
   }
 
   private working(): Working {

@@ -236,7 +236,8 @@ export class DemoSystem {
         [lock]: {
           leaseTtlMs: this.options.leaseTtlMs,
           drainLimitMs: 10_000,
-          queue: { name: lock, concurrency, prefetch: 50 },
+          // A prefetch of as many: so a kill can repeat at most those.
+          queue: { name: lock, concurrency, prefetch: concurrency },
           handler: join(__dirname, 'handler.js'),
         },
       },

@@ -167,7 +167,10 @@ export abstract class Server {
   private async untilGone(limitMs: number): Promise<void> {
     const group = this.pid;
     const giveUpAt = Date.now() + limitMs;
-    await Promise.race([this.exit, sleep(limitMs)]);
+    const limit = new AbortController();
+    const late = sleep(limitMs, undefined, { signal: limit.signal }).catch(() => {}); // Aborted below.
+    await Promise.race([this.exit, late]);
+    limit.abort();
     while (this.child === undefined && groupMembers(group).length > 0 && Date.now() < giveUpAt)
       await sleep(POLL_MS);
   }

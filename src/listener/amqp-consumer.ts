@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type Channel, type ChannelModel, type ConfirmChannel, type ConsumeMessage } from 'amqplib';
 import type { Logger } from 'pino';
 import type { QueueSettings } from '../config/config';
+import { AckBatch } from './ack-batch';
 import { prepareTopology } from './amqp-topology';
 
 export interface AmqpConsumerOptions {
@@ -43,6 +44,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   private connection: ChannelModel | null = null;
   /** Delivers and takes acknowledgements. */
   private channel: Channel | null = null;
+  private acks: AckBatch | null = null;
   /** For checks and dead letters, so that their failure does not cost the deliveries. */
   private control: ConfirmChannel | null = null;
   /** Set before the broker is asked, so that a `cancel` meanwhile follows the request. */
@@ -122,26 +124,21 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
 
   /** `false`: the channel that delivered it is gone, so the broker delivers the message again. */
   ack(message: ConsumeMessage, channel: Channel): boolean {
-    if (this.channel !== channel) return false;
-    try {
-      channel.ack(message);
-      this.settled += 1;
-      return true;
-    } catch {
-      // The channel closed in this tick; its `close` event is about to tell.
-      return false;
-    }
+    if (this.channel !== channel || !this.acks) return false;
+    this.acks.ack(message);
+    this.settled += 1;
+    return true;
   }
 
   /** Puts the message back. `false` when the broker has already done so. */
   requeue(message: ConsumeMessage, channel: Channel): boolean {
-    if (this.channel !== channel) return false;
+    if (this.channel !== channel || !this.acks) return false;
     try {
-      channel.nack(message, false, true);
+      this.acks.requeue(message);
       this.settled += 1;
       return true;
     } catch {
-      // As in `ack`.
+      // The channel closed in this tick; its `close` event is about to tell.
       return false;
     }
   }
@@ -163,6 +160,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
    */
   async recycleChannel(limitMs: number): Promise<boolean> {
     const channel = this.channel;
+    this.acks?.flush();
     this.channel = null;
     this.consumerTag = null;
     this.warm = false;
@@ -183,6 +181,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
     this.closed = true;
     clearInterval(this.checker);
     const connection = this.connection;
+    this.acks?.flush();
     this.forgetConnection();
     // Broken already: nothing left to close.
     await connection?.close().catch(() => {});
@@ -273,6 +272,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
     await channel.prefetch(this.options.queue.prefetch);
     if (this.connection !== connection) throw new Error('the connection to the broker was lost');
     this.delivered = this.settled = this.deliveredAtLastCheck = 0;
+    this.acks = new AckBatch(channel);
     this.channel = channel;
   }
 

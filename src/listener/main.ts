@@ -60,6 +60,9 @@ function receive(message: AgentMessage): void {
     case 'resume':
       runners.get(message.lock)?.resume(message.token);
       return;
+    case 'end':
+      runners.get(message.lock)?.end(message.token);
+      return;
     case 'ping':
       sendToAgent({ kind: 'pong', n: message.n });
       return;

@@ -60,7 +60,7 @@ export class MessageMetrics {
         }
       },
     });
-    const reads = new Counter({
+    const guardReads = new Counter({
       name: 'baton_guard_reads_total',
       help: "The guard's reads of the holder key",
       labelNames: ['lock', 'outcome'] as const,
@@ -82,7 +82,7 @@ export class MessageMetrics {
       },
     });
     registry.registerMetric(messages);
-    registry.registerMetric(reads);
+    registry.registerMetric(guardReads);
     registry.registerMetric(inFlight);
   }
 

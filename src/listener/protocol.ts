@@ -23,6 +23,8 @@ export type AgentMessage =
   | { kind: 'drain'; lock: string; token: number; limitMs: number }
   /** After a refused hand-over: consume again under the same token. */
   | { kind: 'resume'; lock: string; token: number }
+  /** The drained tenure is over: its deadline means nothing any more. The process stays warm. */
+  | { kind: 'end'; lock: string; token: number }
   | { kind: 'ping'; n: number }
   /** Close connections and exit 0. Only for an idle listener. */
   | { kind: 'exit' };

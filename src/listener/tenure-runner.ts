@@ -176,6 +176,13 @@ export class TenureRunner {
     void this.consume('ask the guard');
   }
 
+  /** After a hand-over: the drained tenure is another pod's now. */
+  end(token: number): void {
+    if (this.tenure?.token !== token || this.tenure.state !== 'drained') return;
+    this.tenure.guard.end();
+    this.tenure = null;
+  }
+
   /** For the end of the process. */
   close(): void {
     this.tenure?.guard.end();

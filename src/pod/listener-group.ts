@@ -4,6 +4,7 @@ import type { LockSettings } from '../config/config';
 import { ListenerProcess, type ListenerInit } from './listener-process';
 
 const pingIntervalMs = 250;
+const spareDelayMs = 250;
 const firstRestartDelayMs = 100;
 const maxRestartDelayMs = 5_000;
 
@@ -35,6 +36,7 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
   private readonly stallLimitMs: number;
   private restartDelayMs = firstRestartDelayMs;
   private restartTimer: NodeJS.Timeout | null = null;
+  private spareTimer: NodeJS.Timeout | null = null;
   private readonly pinger: NodeJS.Timeout;
   private closed = false;
 
@@ -69,7 +71,11 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
   /** A tenure of this lock runs in the current process: keep a spare. */
   hold(lock: string): void {
     this.activeLocks.add(lock);
-    this.ensureSpare();
+    // Not at once: forking costs the new tenure's first messages tens of milliseconds of processor time.
+    this.spareTimer ??= setTimeout(() => {
+      this.spareTimer = null;
+      this.ensureSpare();
+    }, spareDelayMs);
   }
 
   /** The tenure is over. The spare goes when no tenure is left. */
@@ -86,6 +92,7 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
     this.closed = true;
     clearInterval(this.pinger);
     if (this.restartTimer) clearTimeout(this.restartTimer);
+    if (this.spareTimer) clearTimeout(this.spareTimer);
     const remaining = [this.currentProcess, this.spareProcess].filter((process) => process !== null);
     await Promise.all(remaining.map((process) => process.quit()));
   }

@@ -6,6 +6,9 @@ import type { AgentMessage, ListenerMessage, ListenerStats } from '../listener/p
 import { watchdogFd } from '../listener/protocol';
 import { encodeClear, encodeSet } from '../listener/watchdog-frames';
 
+/** A process that has not answered once by then will not. */
+const bootLimitMs = 30_000;
+
 export interface DrainReport {
   drained: number;
   requeued: number;
@@ -46,6 +49,7 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
   private killReason: string | null = null;
   private alive = true;
   private pingCount = 0;
+  private hasAnswered = false;
   /** Monotonic time of the oldest ping without an answer. */
   private unansweredSinceNs: bigint | null = null;
 
@@ -135,15 +139,21 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
   }
 
   /** The tenure is over and the process stays: its watchdog must not act on the old deadline. */
-  clear(lock: string): void {
+  end(lock: string, token: number): void {
     this.latestDeadline.delete(lock);
     this.watchdog.write(encodeClear(lock));
+    this.send({ kind: 'end', lock, token });
   }
 
-  /** Sends a ping unless one is open. ms for which the process has not answered, 0 when it has. */
+  /**
+   * Sends a ping unless one is open. ms for which the process has not answered, 0 when it has. While it loads
+   * its code it cannot answer: until its first answer it has a limit of its own.
+   */
   ping(): number {
-    if (this.unansweredSinceNs !== null)
-      return Number(process.hrtime.bigint() - this.unansweredSinceNs) / 1e6;
+    if (this.unansweredSinceNs !== null) {
+      const silentMs = Number(process.hrtime.bigint() - this.unansweredSinceNs) / 1e6;
+      return this.hasAnswered || silentMs > bootLimitMs ? silentMs : 0;
+    }
     this.unansweredSinceNs = process.hrtime.bigint();
     this.send({ kind: 'ping', n: ++this.pingCount });
     return 0;
@@ -198,6 +208,7 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
         return;
       case 'pong':
         this.unansweredSinceNs = null;
+        this.hasAnswered = true;
         return;
       case 'stats':
         for (const stats of message.stats) this.stats.set(stats.lock, stats);

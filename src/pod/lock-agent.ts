@@ -220,11 +220,11 @@ export class LockAgent {
     this.listeners.hold(this.lock);
     this.metrics.tenure('start');
     this.metrics.holding(holder.token);
-    this.logger.info(
-      { token: holder.token, cause: receipt?.cause, reason: receipt?.why, marginMs: Math.round(running.marginMs) },
-      'tenure started',
-    );
-    void this.attachReceipt(running).finally(() => this.subscription.announce(running));
+    void this.attachReceipt(running).finally(() => {
+      const { token, receipt: known } = running;
+      this.logger.info({ token, cause: known?.cause, reason: known?.why }, 'holding the lock');
+      this.subscription.announce(running);
+    });
     return running;
   }
 
@@ -236,7 +236,7 @@ export class LockAgent {
     const wasIdle = running.phase === 'idle';
     if (!running.end(why)) return;
     if (this.tenureNow === running) this.tenureNow = null;
-    if (wasIdle) running.process.clear(this.lock);
+    if (wasIdle) running.process.end(this.lock, running.token);
     else this.dying = running.process.kill(`tenure ${running.token} ended: ${why}`);
     this.listeners.letGo(this.lock);
     this.metrics.tenure(event);
@@ -361,7 +361,7 @@ export class LockAgent {
     if (this.remainingMs() <= 0) await this.candidacy.extend();
     const receipt = view.last?.modRevision === holder.token ? view.last.receipt : null;
     if (this.whyNotBegin(holder) === null) {
-      if (this.begin(holder, receipt)) this.attempt('won', `token ${holder.token}, ${receipt?.cause ?? 'adopted'}`);
+      if (this.begin(holder, receipt)) this.attempt('won', `etcd shows this pod as holder, with token ${holder.token}`);
       return;
     }
     this.logger.warn({ token: holder.token, reason: this.whyNotBegin(holder) }, 'deleting the holder key');

@@ -72,9 +72,9 @@ test.each(['SIGKILL', 'SIGTERM'] as const)(
 
     parent.kill(signal);
 
-    await eventually(() => expect([...everything].filter(isRunning)).toEqual([]), 3_000);
-    await eventually(() => expect(existsSync(announced.folder)).toBe(false), 3_000);
-    await eventually(() => expect(isRunning(announced.reaper)).toBe(false), 3_000);
+    await eventually(() => expect([...everything].filter(isRunning)).toEqual([]), 10_000);
+    await eventually(() => expect(existsSync(announced.folder)).toBe(false), 10_000);
+    await eventually(() => expect(isRunning(announced.reaper)).toBe(false), 10_000);
   },
 );
 
@@ -86,7 +86,7 @@ test('signals that end everything else in a terminal do not end the reaper befor
   expect(announced.pids.filter((pid) => !isRunning(pid))).toEqual([]);
 
   parent.kill('SIGKILL');
-  await eventually(() => expect(announced.pids.filter(isRunning)).toEqual([]), 3_000);
+  await eventually(() => expect(announced.pids.filter(isRunning)).toEqual([]), 10_000);
 });
 
 test('a pid that meanwhile belongs to another process is left alone, and so is its group', async () => {

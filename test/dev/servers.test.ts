@@ -1,16 +1,10 @@
 import { connect } from 'amqplib';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startDevStack, type DevStack } from '../../src/dev/dev-stack';
-import { EtcdMember } from '../../src/dev/etcd-server';
-import { freePorts, isFree } from '../../src/dev/free-port';
+import { isFree } from '../../src/dev/free-port';
 import { isRunning, pidsWithEnvironment } from '../../src/dev/process-state';
-import { RabbitmqServer } from '../../src/dev/rabbitmq-server';
-import { Reaper } from '../../src/dev/reaper';
-import { startOnFreePorts, type Server } from '../../src/dev/server';
-import { TemporalServer } from '../../src/dev/temporal-server';
 import { eventually } from '../support/eventually';
 
 const stacks: DevStack[] = [];
@@ -125,7 +119,7 @@ test('RabbitMQ restarts with its port and data, and its helper processes end wit
   await stack.rabbitmq.kill();
   // The Erlang machine's helpers notice by themselves that it is gone.
   await eventually(() => expect(pidsWithEnvironment(mark).filter(isRunning)).toEqual([]));
-}, 40_000);
+}, 60_000);
 
 test('Temporal restarts with its port, and serves its UI', async () => {
   const stack = await started({ servers: ['temporal'], temporalPersistent: true });
@@ -154,49 +148,6 @@ test('Toxiproxy delays and cuts a connection', async () => {
   await expect(put()).rejects.toThrow('fetch failed');
   await proxy.enable();
   await put();
-});
-
-describe('a port that somebody else takes before the server does', () => {
-  const reaper = new Reaper();
-  const folder = mkdtempSync(join(tmpdir(), 'taken-'));
-  reaper.watchFolder(folder);
-  afterAll(() => reaper.close());
-
-  const create: Record<string, (ports: number[], attempt: number) => Server> = {
-    etcd: ([clientPort = 0, peerPort = 0], attempt) => {
-      const plan = { name: 'etcd', clientPort, peerPort, dataDir: join(folder, `etcd-${attempt}`) };
-      const cluster = `etcd=http://127.0.0.1:${peerPort}`;
-      return new EtcdMember(plan, cluster, { reaper, logFile: join(folder, 'etcd.log') });
-    },
-    rabbitmq: ([amqp = 0, distribution = 0, epmd = 0, management = 0], attempt) => {
-      const ports = { amqp, distribution, epmd, management };
-      const data = join(folder, `rabbitmq-${attempt}`);
-      return new RabbitmqServer(data, ports, false, { reaper, logFile: join(data, 'log') });
-    },
-    temporal: ([frontend = 0, ui = 0, http = 0, metrics = 0]) => {
-      const options = { reaper, logFile: join(folder, 'temporal.log') };
-      return new TemporalServer(folder, { frontend, ui, http, metrics }, 'default', false, options);
-    },
-  };
-
-  test.each(Object.keys(create))(
-    'is replaced: %s',
-    async (name) => {
-      const stranger = createServer((socket) => socket.destroy());
-      const [taken = 0] = await freePorts(1);
-      await new Promise<void>((done) => stranger.listen(taken, '127.0.0.1', done));
-      let attempts = 0;
-      const server = await startOnFreePorts(async () => {
-        attempts++;
-        const ports = await freePorts(4);
-        return create[name]!(attempts === 1 ? [taken, ...ports] : ports, attempts);
-      });
-      expect(attempts).toBe(2);
-      await server.kill();
-      await new Promise((done) => stranger.close(done));
-    },
-    40_000,
-  );
 });
 
 test('a server that does not start is named in the error, with its command and the end of its log', async () => {

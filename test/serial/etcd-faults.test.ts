@@ -100,7 +100,7 @@ test('the answer to an acquisition is lost: the pod finds out that it won, or so
   await bringUp({ members: 1, proxied: true });
   const before = await system.view();
   const [, west] = proxies;
-  system.killPod('us-east-a');
+  await system.killPod('us-east-a');
   await system.until('the lock is free or taken', ({ holder }) => holder?.token !== before.holder?.token);
   west?.swallowAnswers();
   await pause(500);
@@ -115,7 +115,7 @@ test('the answer to a release is lost: the lock is free all the same', async () 
   await bringUp({ members: 1, proxied: true });
   const before = await system.view();
   const [east] = proxies;
-  system.killPod('us-west-a');
+  await system.killPod('us-west-a');
   await system.until('the west is gone', ({ candidates }) => !candidates.some(({ region }) => region === 'us-west'));
   process.kill(system.processes('us-east-a').agent, 'SIGTERM');
   await system.until('it drains', ({ candidates, holder }) =>

@@ -25,7 +25,7 @@ test('a killed pod is replaced within its TTL and a second, with nothing lost an
   await bringUp();
   const before = await system.view();
   const lastExtension = system.pod('us-east-a').lastExtension() ?? Date.now();
-  system.killPod('us-east-a');
+  await system.killPod('us-east-a');
   const after = await system.until('another pod holds', ({ holder }) => holder?.token !== before.holder?.token && !!holder);
   const elapsedMs = Date.now() - lastExtension;
 
@@ -83,7 +83,7 @@ test('a pod restarted under its old name within the TTL is another pod and waits
   const before = await system.untilHeldBy('us-east-a');
   (await system.connectPublisher()).start(200);
   await system.untilProcessed(50);
-  system.killPod('us-east-a');
+  await system.killPod('us-east-a');
   system.startPod('us-east-a');
   const after = await system.until('a new tenure', ({ holder }) => !!holder && holder.token !== before.holder?.token);
   expect(after.holder?.pod).toMatch(/^us-east-a-/);

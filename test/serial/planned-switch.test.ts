@@ -4,7 +4,8 @@ import { TestSystem } from '../support/test-system';
 let system: TestSystem;
 
 beforeEach(async () => {
-  system = await TestSystem.create();
+  // More than the handlers take, so that each switch has something to return.
+  system = await TestSystem.create({ queueSettings: { prefetch: 50 } });
   await system.startRegions();
   system.startPod('us-east-a');
   await system.untilHeldBy('us-east-a');
@@ -18,7 +19,9 @@ test('switches there and back under load lose nothing, double nothing, and leave
   await system.untilProcessed(50);
   for (const to of ['us-west', 'us-east', 'us-west']) {
     const answer = await system.baton('switch', '--to', to, '--reason', 'test', '--by', 'jest', '--lock', system.lock, '--json');
-    expect(JSON.parse(answer)).toMatchObject({ receipt: { cause: 'switch', why: 'test', by: 'jest', to: { region: to } } });
+    expect(JSON.parse(answer)).toMatchObject({
+      switches: [{ outcome: 'done', receipt: { cause: 'switch', why: 'test', by: 'jest', to: { region: to } } }],
+    });
     await system.untilReady(to === 'us-west' ? 'us-east-a' : 'us-west-a');
     await system.untilProcessed(system.processed() + 50);
   }

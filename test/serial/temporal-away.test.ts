@@ -42,7 +42,7 @@ test('with Temporal away for three TTLs the holder keeps processing, and a kille
   expect(starts.length).toBeGreaterThan(1_000);
   expect(longestGapMs).toBeLessThan(1_000);
 
-  system.killPod('us-east-a');
+  await system.killPod('us-east-a');
   const after = await system.until('the west holds', ({ holder }) => holder?.region === 'us-west');
   await system.untilProcessed(system.processed() + 100);
 

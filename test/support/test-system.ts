@@ -13,6 +13,7 @@ import type { DevStack } from '../../src/dev/dev-stack';
 import { pidsWithEnvironment } from '../../src/dev/process-state';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
+import { regionWorkflowId } from '../../workflows/contract';
 import type { LockView } from '../../src/pod/lock-store';
 import type { Behaviour } from './ledger-handler';
 import { sharedServers, uniqueName, type SharedServers } from './servers';
@@ -22,7 +23,7 @@ export interface TestSystemOptions {
   servers?: SharedServers;
   /** etcd addresses for the pods of a region, where they differ from the servers' (a proxy). */
   etcdFor?: Record<string, string[]>;
-  /** Over the defaults of the tests: TTL 3 s, drain limit 5 s, stall limit 1 s, concurrency 8, prefetch 50. */
+  /** Over the defaults of the tests: TTL 3 s, drain limit 5 s, stall limit 1 s, concurrency 8, prefetch 8. */
   lockSettings?: Record<string, unknown>;
   queueSettings?: Record<string, unknown>;
 }
@@ -127,8 +128,10 @@ export class TestSystem {
     return pod;
   }
 
-  killPod(name: string): void {
+  /** SIGKILL to all its processes; returns when the agent is gone. */
+  async killPod(name: string): Promise<void> {
     this.deaths.push(...this.pod(name).kill());
+    while (this.pod(name).pid !== undefined) await new Promise((done) => setImmediate(done));
   }
 
   pod(name: string): DemoPod {
@@ -273,6 +276,7 @@ export class TestSystem {
   async stop(): Promise<void> {
     for (const pod of this.pods.values()) pod.kill();
     this.etcd.close();
+    await this.terminateWorkflows();
     await this.connection?.close();
     await this.publisher?.close();
     try {
@@ -284,6 +288,19 @@ export class TestSystem {
       await model.close();
     } catch {
       // The test has ended the broker; its queues went with it.
+    }
+  }
+
+  /** Or the next test's pods, which poll the same region queues, would carry on with them. */
+  private async terminateWorkflows(): Promise<void> {
+    try {
+      const client = await this.temporalClient();
+      for (const region of this.regions)
+        await client.withDeadline(Date.now() + 2_000, () =>
+          client.workflow.getHandle(regionWorkflowId(this.lock, region)).terminate('the test is over'),
+        );
+    } catch {
+      // Not started, or the test has ended its server.
     }
   }
 
@@ -303,7 +320,7 @@ export class TestSystem {
           stallLimitMs: 1_000,
           beatMs: 1_000,
           ...options.lockSettings,
-          queue: { name: this.lock, concurrency, prefetch: 50, ...options.queueSettings },
+          queue: { name: this.lock, concurrency, prefetch: concurrency, ...options.queueSettings },
           handler,
         },
       },

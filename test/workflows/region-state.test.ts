@@ -1,0 +1,368 @@
+import fc from 'fast-check';
+import type { Happening, RegionEffect } from '../../workflows/region-event';
+import { initialState, limits, type RegionState, type Transition } from '../../workflows/region-state';
+import { resume, transition } from '../../workflows/region-transition';
+import {
+  addressOf,
+  anyHappening,
+  answersTo,
+  at,
+  endingOf,
+  fitted,
+  lock,
+  receiptOf,
+  region,
+  signal,
+  tenureOf,
+  truthOf,
+} from './region-events';
+
+const start = (): RegionState => initialState(lock, region, 1_000);
+const happenings = fc.array(anyHappening, { minLength: 20, maxLength: 150, size: 'max' });
+
+/** Applies all, checks every single step, and returns the last state. */
+function run(events: Happening[], check: (before: RegionState, after: Transition) => void): RegionState {
+  let state = start();
+  events.forEach((event, index) => {
+    const next = transition(freeze(state), at(fitted(event, state, index), 1_000 + index));
+    check(state, next);
+    state = next.state;
+  });
+  return state;
+}
+
+/** Applies the events of a story, and returns every state and all effects. */
+function tell(...events: Happening[]): { state: RegionState; effects: RegionEffect[]; why: string } {
+  let state = start();
+  const effects: RegionEffect[] = [];
+  let why = '';
+  events.forEach((event, index) => {
+    const next = transition(state, at(event, 1_000 + index));
+    ({ state, why } = next);
+    effects.push(...next.effects);
+  });
+  return { state, effects, why };
+}
+
+const ready = (pod: string): Happening => ({
+  type: 'pod-ready',
+  ready: { pod, queue: `baton/${region}/${pod}` },
+});
+const won = (pod: string, token: number): Happening => ({
+  type: 'tenure-reported',
+  pod,
+  seq: 1_001,
+  result: { outcome: 'tenure', tenure: tenureOf(pod, token), receipt: null, attempts: [] },
+});
+const asked = (switchId: string, to: string | null = 'west'): Happening => ({
+  type: 'switch-requested',
+  request: { switchId, to, reason: 'maintenance', by: 'anna' },
+});
+const passed = (switchId: string): Happening => ({
+  type: 'preflight-done',
+  switchId,
+  failed: [],
+  targets: [addressOf('w1')],
+});
+const noAnswer = (switchId: string): Happening => ({ type: 'hand-over-failed', switchId, why: 'no answer' });
+const kinds = (effects: RegionEffect[]): string[] => effects.map(({ type }) => type);
+
+describe('whatever happens in whatever order', () => {
+  it('a region knows one tenure at most, and takes none with a token that it has seen', () => {
+    fc.assert(
+      fc.property(happenings, (events) => {
+        run(events, (before, { state }) => {
+          expect(state.topToken).toBeGreaterThanOrEqual(before.topToken);
+          if (state.tenure && state.tenure.token !== before.tenure?.token)
+            expect(state.tenure.token).toBeGreaterThan(before.topToken);
+          if (state.tenure) expect(state.tenure.token).toBeLessThanOrEqual(state.topToken);
+        });
+      }),
+    );
+  });
+
+  it('the phase, the tenure and the switch agree', () => {
+    fc.assert(
+      fc.property(happenings, (events) => {
+        run(events, (_, { state: { phase, tenure, switch: underWay } }) => {
+          const step = underWay?.step;
+          const expected = {
+            active: tenure !== null && (step === undefined || step === 'preflight'),
+            standby: tenure === null && step === undefined,
+            paused: tenure === null && step === undefined,
+            draining: step === 'drain',
+            'handing-over': step === 'abort' || step === 'settle' || step === 'successor',
+          };
+          expect({ phase, step, held: tenure !== null, agrees: expected[phase] }).toMatchObject({
+            agrees: true,
+          });
+        });
+      }),
+    );
+  });
+
+  it('effects are called for only in the phases that allow them', () => {
+    fc.assert(
+      fc.property(happenings, (events) => {
+        run(events, (_, { state, effects }) => {
+          for (const effect of effects) {
+            if (effect.type === 'renew' || effect.type === 'preflight') expect(state.phase).toBe('active');
+            if (effect.type === 'drain-and-hand-over') expect(state.phase).toBe('draining');
+            if (effect.type === 'abort-switch' || effect.type === 'await-successor')
+              expect(state.phase).toBe('handing-over');
+          }
+        });
+      }),
+    );
+  });
+
+  it('instructions are numbered upwards', () => {
+    fc.assert(
+      fc.property(happenings, (events) => {
+        run(events, (before, { state, effects }) => {
+          const numbers = effects.flatMap((effect) => ('seq' in effect ? [effect.seq] : []));
+          let last = before.seq;
+          for (const seq of numbers) {
+            expect(seq).toBeGreaterThan(last);
+            last = seq;
+          }
+          expect(state.seq).toBeGreaterThanOrEqual(last);
+        });
+      }),
+    );
+  });
+
+  it('the state stays small, is plain JSON, and the one before it is left alone', () => {
+    fc.assert(
+      fc.property(fc.array(anyHappening, { minLength: 200, maxLength: 400, size: 'max' }), (events) => {
+        const state = run(events, (_, { state: next, why }) => {
+          expect(next.pods.length).toBeLessThanOrEqual(limits.pods);
+          expect(next.receipts.length).toBeLessThanOrEqual(limits.receipts);
+          expect(next.attempts.length).toBeLessThanOrEqual(limits.attempts);
+          expect(next.lastSwitches.length).toBeLessThanOrEqual(limits.lastSwitches);
+          expect(why).not.toBe('');
+          expect(why.length).toBeLessThanOrEqual(limits.text);
+        });
+        expect(JSON.parse(JSON.stringify(state))).toEqual(state);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('standby can be reached', () => {
+    fc.assert(
+      fc.property(happenings, (events) => {
+        let state = run(events, () => undefined);
+        for (let step = 0; step < 5; step++) {
+          const ending = endingOf(state);
+          if (ending) ({ state } = transition(state, at(ending, 9_000)));
+        }
+        expect(['standby', 'paused']).toContain(state.phase);
+      }),
+    );
+  });
+});
+
+it('these sequences do reach every phase and every step of a switch', () => {
+  const reached = new Set<string>();
+  for (const events of fc.sample(happenings, { numRuns: 200, seed: 1 }))
+    run(events, (_, { state }) => reached.add(`${state.phase} ${state.switch?.step ?? ''}`.trim()));
+  const every = ['active', 'active preflight', 'draining drain', 'handing-over abort', 'handing-over settle'];
+  expect([...reached].toSorted()).toEqual([...every, 'handing-over successor', 'paused', 'standby']);
+});
+
+describe('while only what was asked is answered', () => {
+  it('no pod is asked twice at once, and of beats and switch questions one is open at most', () => {
+    const turn = fc.record({ pick: fc.nat(), seed: fc.integer(), fresh: fc.boolean() });
+    const plan = fc.array(turn, { minLength: 50, maxLength: 150, size: 'max' });
+    fc.assert(
+      fc.property(plan, (turns) => {
+        let state = start();
+        let open: RegionEffect[] = [];
+        for (const { pick, seed, fresh } of turns) {
+          const answered = fresh ? undefined : open[pick % Math.max(open.length, 1)];
+          const source = answered ? answersTo(answered) : signal;
+          const [happening] = fc.sample(source, { seed, numRuns: 1 });
+          if (!happening) continue;
+          open = open.filter((effect) => effect !== answered);
+          const before = state;
+          const next = transition(state, at(fitted(happening, state, pick), 1_000));
+          state = next.state;
+          open.push(...next.effects);
+          const { awaiting } =
+            before.pods.find(({ pod }) => 'pod' in happening && pod === happening.pod) ?? {};
+          // The last question of a pod that was forgotten meanwhile, and has a newer one now or none.
+          if ('seq' in happening && happening.seq !== awaiting)
+            expect(kinds(next.effects)).not.toEqual(expect.arrayContaining(['stand']));
+          for (const { pod } of state.pods) {
+            const live = open.filter((effect) => isLiveQuestion(state, pod, effect));
+            expect(live.length).toBeLessThanOrEqual(1);
+          }
+          expect(open.filter(({ type }) => type === 'renew').length).toBeLessThanOrEqual(1);
+          expect(open.filter(isSwitchQuestion(state)).length).toBeLessThanOrEqual(1);
+        }
+      }),
+    );
+  });
+});
+
+describe('a planned switch', () => {
+  const active = [ready('p1'), ready('p2'), won('p1', 7)];
+
+  it('asks first, drains then, and is over with the successor', () => {
+    const { state, effects } = tell(
+      ...active,
+      asked('s1'),
+      passed('s1'),
+      {
+        type: 'hand-over-answered',
+        switchId: 's1',
+        outcome: { outcome: 'handed-over', receipt: receiptOf('s1', 7) },
+      },
+      { type: 'successor-seen', switchId: 's1', result: { holder: null, receipt: receiptOf('s1', 7) } },
+    );
+    expect(kinds(effects).slice(-3)).toEqual(['preflight', 'drain-and-hand-over', 'await-successor']);
+    expect(state).toMatchObject({ phase: 'standby', tenure: null, switch: null });
+    expect(state.lastSwitches[0]).toMatchObject({ switchId: 's1', result: 'done', receipt: { id: 's1' } });
+  });
+
+  it('is refused with every failed check, and nothing was touched', () => {
+    const failed = ['orders is paused by anna', 'no candidate in west'];
+    const { state, effects } = tell(...active, asked('s1'), {
+      type: 'preflight-done',
+      switchId: 's1',
+      failed,
+      targets: [],
+    });
+    expect(kinds(effects)).not.toContain('drain-and-hand-over');
+    expect(state.phase).toBe('active');
+    expect(state.lastSwitches[0]).toMatchObject({ result: 'refused', why: failed.join('; ') });
+  });
+
+  it.each([
+    ['ignored', 'orders is not active in east', [ready('p1'), asked('s1')]],
+    ['refused', 'orders is active in east already', [...active, asked('s1', 'east')]],
+    ['refused', /switch s0 is under way/, [...active, asked('s0'), asked('s1')]],
+  ])('is %s: %s', (result, why, story) => {
+    const { state } = tell(...story);
+    expect(state.lastSwitches[0]).toMatchObject({ switchId: 's1', result });
+    expect(state.lastSwitches[0]?.why).toMatch(why);
+  });
+
+  it('asked for again under the same id is one switch', () => {
+    const { state, effects } = tell(...active, asked('s1'), asked('s1'));
+    expect(kinds(effects).filter((kind) => kind === 'preflight')).toHaveLength(1);
+    expect(state.lastSwitches).toEqual([]);
+  });
+
+  it('whose drain gives no answer is asked again under the same id, then aborted, then etcd tells', () => {
+    const again: Happening = { type: 'step-due', switchId: 's1' };
+    const story = [
+      ...active,
+      asked('s1'),
+      passed('s1'),
+      noAnswer('s1'),
+      again,
+      noAnswer('s1'),
+      again,
+      noAnswer('s1'),
+    ];
+    const { state, effects } = tell(...story);
+    const drains = effects.filter((effect) => effect.type === 'drain-and-hand-over');
+    expect(drains.map(({ request }) => request.switchId)).toEqual(['s1', 's1', 's1']);
+    expect(effects.at(-1)).toMatchObject({ type: 'abort-switch', switchId: 's1' });
+    // The holder, which does not answer, is asked last.
+    expect(effects.at(-1)).toMatchObject({ via: [{ pod: 'p2' }, { pod: 'w1' }, { pod: 'p1' }] });
+    expect(state.phase).toBe('handing-over');
+
+    const aborted: Happening = { type: 'switch-aborted', switchId: 's1' };
+    const shown = (truth: ReturnType<typeof truthOf>): Happening => ({
+      type: 'inspected',
+      switchId: 's1',
+      token: 7,
+      truth,
+    });
+    const kept = tell(...story, aborted, shown(truthOf(tenureOf('p1', 7))));
+    expect(kept.state).toMatchObject({ phase: 'active', lastSwitches: [{ result: 'rolled-back' }] });
+    expect(kinds(kept.effects).at(-1)).toBe('start-listener');
+
+    const gone = tell(...story, aborted, shown(truthOf(tenureOf('w1', 8, 'west'), receiptOf('s1', 7))));
+    expect(gone.state).toMatchObject({ phase: 'handing-over', tenure: null, switch: { step: 'successor' } });
+
+    const lost = tell(...story, aborted, shown(truthOf(null)));
+    expect(lost.state).toMatchObject({
+      phase: 'standby',
+      tenure: null,
+      lastSwitches: [{ result: 'failed' }],
+    });
+  });
+});
+
+describe('a holder that does not answer', () => {
+  const silent: Happening = { type: 'beat-silent', token: 7, why: 'no answer' };
+
+  it('keeps its tenure until etcd shows another holder', () => {
+    const story = [ready('p1'), ready('p2'), won('p1', 7), silent];
+    const { state, effects } = tell(...story);
+    expect(state).toMatchObject({ phase: 'active', tenure: { token: 7 }, silentBeats: 1 });
+    expect(effects.at(-1)).toMatchObject({ type: 'inspect', via: [{ pod: 'p2' }] });
+
+    const shown = (token: number): Happening => ({
+      type: 'inspected',
+      switchId: null,
+      token,
+      truth: truthOf(tenureOf('w1', 9, 'west')),
+    });
+    expect(tell(...story, shown(6)).state).toMatchObject({ phase: 'active', tenure: { token: 7 } });
+    expect(tell(...story, shown(7)).state).toMatchObject({ phase: 'standby', tenure: null });
+  });
+
+  it('is forgotten as a pod after three unanswered questions, not as a holder', () => {
+    // Numbers 1,001 to 1,005: asked to stand, listener started, asked to stand three times more.
+    const failed = (seq: number): Happening => ({
+      type: 'await-failed',
+      pod: 'p1',
+      seq,
+      no: 'silent',
+      why: 'no answer',
+    });
+    const { state } = tell(ready('p1'), won('p1', 7), failed(1_003), failed(1_004), failed(1_005));
+    expect(state.pods).toEqual([]);
+    expect(state.tenure?.token).toBe(7);
+  });
+});
+
+it('a continued run asks every pod again and keeps counting', () => {
+  const { state } = tell(ready('p1'), ready('p2'), won('p2', 7));
+  const next = resume(JSON.parse(JSON.stringify(state)) as RegionState);
+  expect(kinds(next.effects)).toEqual(['stand', 'stand']);
+  expect(next.effects).toMatchObject([
+    { afterToken: 7, seq: state.seq + 1 },
+    { afterToken: 7, seq: state.seq + 2 },
+  ]);
+  expect(next.state.runs).toBe(2);
+});
+
+function isLiveQuestion({ pods }: RegionState, pod: string, effect: RegionEffect): boolean {
+  const awaiting = pods.find((record) => record.pod === pod)?.awaiting;
+  if (effect.type === 'stand') return effect.pod.pod === pod && effect.seq === awaiting;
+  return effect.type === 'later' && effect.event.type === 'stand-due' && effect.event.seq === awaiting;
+}
+
+const isSwitchQuestion =
+  ({ switch: underWay }: RegionState) =>
+  (effect: RegionEffect): boolean => {
+    const id = underWay?.request.switchId;
+    if (id === undefined) return false;
+    if (effect.type === 'drain-and-hand-over') return effect.request.switchId === id;
+    if (effect.type === 'later') return effect.event.type === 'step-due' && effect.event.switchId === id;
+    return 'switchId' in effect && effect.switchId === id;
+  };
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const part of Object.values(value)) freeze(part);
+  }
+  return value;
+}
