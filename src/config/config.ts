@@ -35,6 +35,8 @@ export interface LockSettings {
   drainLimitMs: number;
   /** A listener that has not answered for so long is killed; must exceed the longest synchronous handler. Default 5,000. */
   stallLimitMs: number;
+  /** A holder whose listener cannot work (no broker, no queue) for so long hands over to one that can. Default 10,000. */
+  healthLimitMs: number;
   /** A guard's read older than this is never accepted. Default 1,000; below the TTL. */
   verificationMaxAgeMs: number;
   /** Bound on one etcd request. Default 1,000; below the keeper's interval. */

@@ -54,6 +54,7 @@ export function completeLock(
     ...timing,
     drainLimitMs: given.drainLimitMs ?? 30_000,
     stallLimitMs: given.stallLimitMs ?? 5000,
+    healthLimitMs: given.healthLimitMs ?? 10_000,
     minSwitchIntervalMs: given.minSwitchIntervalMs ?? 0,
     historyLimit: given.historyLimit ?? 10_000,
     queue,

@@ -66,6 +66,7 @@ export const lockSchema = map({
   beatMs: ms(1000),
   drainLimitMs: ms(0),
   stallLimitMs: ms(500),
+  healthLimitMs: ms(500),
   verificationMaxAgeMs: ms(1),
   requestTimeoutMs: ms(50),
   minSwitchIntervalMs: ms(0),

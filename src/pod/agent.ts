@@ -139,11 +139,19 @@ export class Agent implements HealthPort {
     this.logger.info({ reason: why }, 'pod is stopping');
     const agents = [...this.agents.values()];
     const limitMs = Math.max(...agents.map((agent) => agent.settings.drainLimitMs)) + shutdownGraceMs;
-    await this.within(limitMs, 'locks given up', Promise.all(agents.map((agent) => agent.shutDown(why))));
+    await this.within(
+      limitMs,
+      'giving up the locks',
+      agents.map((agent) => agent.shutDown(why)),
+    );
     await this.temporal.announceStop(why);
     // Keys may go only after the listeners are dead.
     await Promise.all(this.groups.map((group) => group.close()));
-    await this.within(3_000, 'leases revoked', Promise.all(agents.map((agent) => agent.finish())));
+    await this.within(
+      3_000,
+      'revoking the leases',
+      agents.map((agent) => agent.finish()),
+    );
     await this.temporal.stop();
     this.etcd.close();
     clearInterval(this.loopCheck);
@@ -151,18 +159,17 @@ export class Agent implements HealthPort {
     this.logger.info({ reason: why }, 'pod stopped');
   }
 
-  /** A part of the shutdown that fails or hangs must not keep the rest from ending. */
-  private async within(limitMs: number, what: string, work: Promise<unknown>): Promise<void> {
+  /** A part that fails or hangs must keep neither the others nor the rest of the shutdown from ending. */
+  private async within(limitMs: number, what: string, parts: Promise<void>[]): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not done within ${limitMs} ms`)), limitMs);
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), limitMs);
     });
-    try {
-      await Promise.race([work, late]);
-    } catch (error) {
-      this.logger.error({ err: error }, `shutdown went on without: ${what}`);
-    } finally {
-      clearTimeout(timer);
-    }
+    const results = await Promise.race([Promise.allSettled(parts), late]);
+    clearTimeout(timer);
+    if (!results) this.logger.error({ reason: `not done within ${limitMs} ms` }, `shutdown went on: ${what}`);
+    for (const result of results ?? [])
+      if (result.status === 'rejected')
+        this.logger.error({ err: result.reason as unknown }, `failed: ${what}`);
   }
 }

@@ -74,6 +74,8 @@ export class Candidacy {
   /** Writes the wanted state. With `whileHolding` it is refused once `holder` has another token. */
   async write(whileHolding?: number): Promise<{ outcome: 'applied' | 'refused'; view: LockView }> {
     const wrote = { ...this.wanted };
+    // Without an answer nobody knows what stands there: it is written again then.
+    this.written = null;
     const result = await this.store.putCandidate(
       this.current(),
       whileHolding === undefined ? {} : { whileHolding },

@@ -22,6 +22,8 @@ const repairWindowMs = 60_000;
 /** For so long only the named successor may acquire. */
 const successorWindowMs = 5_000;
 const keptOutcomes = 50;
+/** How the reason begins for which a listener was killed because a tenure in it was lost. */
+export const killedForLoss = 'killed with tenure';
 
 type Figures = Pick<HolderChange, 'drained' | 'requeued' | 'lastFinishedAt'>;
 
@@ -66,17 +68,12 @@ export class HandOver {
         if (receipt) return { outcome: 'released', receipt };
         return { outcome: 'lost', why: `this pod does not hold token ${input.tenure.token}` };
       }
-      await this.markDraining(running);
-      const figures = await this.drain(running);
-      const towards = input.towards
-        ? { towards: { region: input.towards, windowMs: successorWindowMs } }
-        : {};
-      return this.releaseUntilDefinite(running, {
-        id: input.switchId,
-        why: input.reason,
-        by: input.by,
-        ...figures,
-        ...towards,
+      return this.orEnd(running, async () => {
+        await this.markDraining(running);
+        const figures = await this.drain(running);
+        const { switchId: id, reason: why, by, towards: region } = input;
+        const towards = region ? { towards: { region, windowMs: successorWindowMs } } : {};
+        return this.releaseUntilDefinite(running, { id, why, by, ...figures, ...towards });
       });
     });
   }
@@ -85,19 +82,30 @@ export class HandOver {
   async leave(why: string): Promise<void> {
     const { agent } = this;
     const running = agent.tenure;
-    if (!running) {
-      if (!agent.candidacy.leaseId) return;
-      agent.wantCandidate();
-      await agent.candidacy.write();
-      return;
-    }
+    if (running) return this.orEnd(running, () => this.leaveTenure(running, why));
+    if (!agent.candidacy.leaseId) return;
+    agent.wantCandidate();
+    await agent.candidacy.write();
+  }
+
+  /** The listener cannot reach its broker: to a pod that can, if there is one. Else it stays. */
+  async toHealthy(running: RunningTenure, why: string): Promise<void> {
+    const { agent } = this;
+    const targets = this.otherCandidates(agent.view);
+    if (agent.tenure !== running || running.phase !== 'running' || targets.length === 0) return;
+    const { tenure } = running;
+    const stamp = { lock: agent.lock, seq: 0, tenure };
+    const switchId = randomUUID();
+    await this.handOverOnce({ ...stamp, switchId, targets, reason: why, by: agent.identity.pod });
+    // The workflow did not order it, so nobody waits for the answer.
+    if (agent.tenure !== running) agent.tellTenureEnded(running.token, why);
+  }
+
+  private async leaveTenure(running: RunningTenure, why: string): Promise<void> {
+    const { agent } = this;
     const view = await this.markDraining(running);
     const figures = await this.drain(running);
-    const others = (view?.candidates ?? []).filter(
-      (key) => key.state === 'ready' && key.standing && key.pod !== agent.identity.pod,
-    );
-    const own = (key: CandidateKey): number => (key.region === agent.identity.region ? 0 : 1);
-    for (const to of others.sort((a, b) => own(a) - own(b))) {
+    for (const to of this.otherCandidates(view)) {
       const result = await this.put(running, { id: randomUUID(), to, cause: 'shutdown', why, ...figures });
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
@@ -117,6 +125,11 @@ export class HandOver {
   async restartInPlace(running: RunningTenure, why: string): Promise<void> {
     const { agent } = this;
     if (running.phase === 'ended' || agent.tenure !== running) return;
+    return this.orEnd(running, () => this.restart(running, why));
+  }
+
+  private async restart(running: RunningTenure, why: string): Promise<void> {
+    const { agent } = this;
     const obstacle = await this.whyNoRestart(running);
     if (obstacle) return this.giveUp(running, `${why}; ${obstacle}`);
     const result = await this.put(running, {
@@ -127,7 +140,8 @@ export class HandOver {
     });
     if (result.outcome === 'lost') return agent.endTenure(running, 'lost', result.why);
     if (result.outcome === 'refused') return this.giveUp(running, `${why}; ${result.why}`);
-    this.lastRepairMs = Date.now();
+    // Killed for another lock's sake, it says nothing about this one.
+    if (!why.startsWith(killedForLoss)) this.lastRepairMs = Date.now();
     const { holder } = result.view;
     if (holder === null || holder.leaseId !== agent.candidacy.leaseId)
       return agent.endTenure(running, 'lost', 'etcd shows another holder');
@@ -148,7 +162,18 @@ export class HandOver {
       { token: running.token, switchId: input.switchId, to: input.targets, reason: input.reason },
       'draining',
     );
-    if (!(await this.markDraining(running))) return { outcome: 'lost', why: 'etcd shows another holder' };
+    return this.orEnd(running, () => this.drainAndHandOver(running, input));
+  }
+
+  private async drainAndHandOver(
+    running: RunningTenure,
+    input: DrainAndHandOverInput,
+  ): Promise<HandOverOutcome> {
+    const { agent } = this;
+    if (!(await this.markDraining(running))) {
+      agent.endTenure(running, 'lost', 'etcd shows another holder');
+      return { outcome: 'lost', why: 'etcd shows another holder' };
+    }
     agent.metrics.tenure('drain');
     const figures = await this.drain(running);
     const refusals: string[] = [];
@@ -186,6 +211,25 @@ export class HandOver {
       await this.restartInPlace(running, 'its drain ran into the limit');
     }
     return { outcome: 'resumed', why };
+  }
+
+  /** Ready and standing, those of the own region first. */
+  private otherCandidates(view: LockView | null): CandidateKey[] {
+    const { region, pod } = this.agent.identity;
+    const distance = (key: CandidateKey): number => (key.region === region ? 0 : 1);
+    return (view?.candidates ?? [])
+      .filter((key) => key.state === 'ready' && key.standing && key.pod !== pod)
+      .toSorted((a, b) => distance(a) - distance(b));
+  }
+
+  /** An error that no code here expects must not leave a drained tenure behind that nobody works under. */
+  private async orEnd<T>(running: RunningTenure, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.agent.endTenure(running, 'lost', `leaving it failed: ${String(error)}`);
+      throw error;
+    }
   }
 
   /** The answer given before, from the receipt: also after this pod's own memory of it is gone. */
@@ -286,7 +330,9 @@ export class HandOver {
     if (Date.now() - this.lastRepairMs < repairWindowMs)
       return `it is the second listener exit within ${repairWindowMs / 1000} s`;
     // The spare may have been forked a moment ago.
-    while (running.isValid() && running.marginMs > 1_000 && !agent.listeners.isReady(agent.lock))
+    const giveUpAt = performance.now() + agent.settings.leaseTtlMs;
+    const waiting = (): boolean => running.isValid() && performance.now() < giveUpAt && !agent.stopping;
+    while (waiting() && !agent.listeners.isReady(agent.lock))
       await new Promise((resolve) => setTimeout(resolve, 10));
     return agent.listeners.isReady(agent.lock) ? null : 'no spare listener became ready in time';
   }
@@ -302,7 +348,12 @@ export class HandOver {
   /** The listener must be idle or dead. Ends the tenure in this pod whatever etcd says. */
   private async releaseUntilDefinite(
     running: RunningTenure,
-    release: { id: string; why: string; by: string; towards?: { region: string; windowMs: number } } & Figures,
+    release: {
+      id: string;
+      why: string;
+      by: string;
+      towards?: { region: string; windowMs: number };
+    } & Figures,
   ): Promise<ReleaseOutcome> {
     const { agent } = this;
     const result = await this.untilAnswered(running, async () => {

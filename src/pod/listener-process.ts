@@ -70,6 +70,8 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
       const gone = (why: string): void => {
         if (!this.alive) return;
         this.alive = false;
+        // What the handler has started must not outlive it.
+        this.killGroup();
         this.warmLocks.clear();
         this.watchdog.destroy();
         resolve(why);
@@ -164,12 +166,8 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     if (this.killReason === null && this.alive) {
       this.killReason = why;
       this.warmLocks.clear();
-      try {
-        process.kill(-this.pid, 'SIGKILL');
-      } catch {
-        // The group does not exist yet (killed in the first instant) or any more; the child's own pid decides.
-        this.child.kill('SIGKILL');
-      }
+      // The group may not exist yet, in the first instant: then the child's own pid decides.
+      if (!this.killGroup()) this.child.kill('SIGKILL');
     }
     return this.exited;
   }
@@ -180,6 +178,15 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     const timer = setTimeout(() => void this.kill('did not quit'), graceMs);
     await this.exited;
     clearTimeout(timer);
+  }
+
+  private killGroup(): boolean {
+    if (this.pid <= 0) return false;
+    try {
+      return process.kill(-this.pid, 'SIGKILL');
+    } catch {
+      return false; // No such group: nothing is left of it.
+    }
   }
 
   private receive(message: ListenerMessage): void {

@@ -4,8 +4,8 @@ import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import type { Attempt, AwaitTenureResult, Receipt, Tenure } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
 import { Candidacy, type PodIdentity } from './candidacy';
-import { HandOver } from './hand-over';
-import { msUntil, deadlineOf } from './lease-clock';
+import { HandOver, killedForLoss } from './hand-over';
+import { deadlineOf, msUntil, suspendedMs } from './lease-clock';
 import type { ListenerGroup } from './listener-group';
 import type { ListenerProcess } from './listener-process';
 import type { LockMetrics } from './lock-metrics';
@@ -49,6 +49,7 @@ export class LockAgent {
   private lastWork: Promise<unknown> = Promise.resolve();
   /** Until it resolves, a killed listener may still run. */
   private dying: Promise<unknown> = Promise.resolve();
+  private unhealthySinceMs: number | null = null;
   private lostLeaseId: string | null = null;
   private retryTimer: NodeJS.Timeout | null = null;
   private watch: LockWatch | null = null;
@@ -237,7 +238,7 @@ export class LockAgent {
     if (!running.end(why)) return;
     if (this.tenureNow === running) this.tenureNow = null;
     if (wasIdle) running.process.end(this.lock, running.token);
-    else this.dying = running.process.kill(`tenure ${running.token} ended: ${why}`);
+    else this.dying = running.process.kill(`${killedForLoss} ${running.token} of ${this.lock}: ${why}`);
     this.listeners.letGo(this.lock);
     this.metrics.tenure(event);
     this.metrics.notHolding();
@@ -246,8 +247,12 @@ export class LockAgent {
     else this.logger.info(line, 'tenure ended');
     if (Date.now() - running.startedAtMs > steadyTenureMs) this.giveUps = 0;
     // Of a hand-over that the workflow ordered, it hears by the answer.
-    if (event !== 'hand_over' || this.stoppingNow) this.notices.tenureEnded(this.lock, running.token, why);
+    if (event !== 'hand_over' || this.stoppingNow) this.tellTenureEnded(running.token, why);
     this.kick();
+  }
+
+  tellTenureEnded(token: number, why: string): void {
+    this.notices.tenureEnded(this.lock, token, why);
   }
 
   /** The same holder goes on under the token it has just won, in the listener that took the dead one's place. */
@@ -258,7 +263,7 @@ export class LockAgent {
     if (this.begin(holder, receipt)) return;
     this.listeners.letGo(this.lock);
     this.metrics.notHolding();
-    this.notices.tenureEnded(this.lock, running.token, 'the spare listener could not be started');
+    this.tellTenureEnded(running.token, 'the spare listener could not be started');
     this.kick();
   }
 
@@ -306,6 +311,8 @@ export class LockAgent {
     this.reconciling = true;
     void this.exclusive(() => this.reconcile()).finally(() => {
       this.reconciling = false;
+      // A kick that came after the last look, before this.
+      if (this.dirty && !this.retryTimer) this.kick();
     });
   }
 
@@ -336,12 +343,32 @@ export class LockAgent {
     const { holder } = view;
     if (!this.tenureNow && holder && holder.leaseId === this.candidacy.leaseId) {
       await this.dying;
-      await this.takeUp(holder, view);
+      if (this.viewNow === view) await this.takeUp(holder, view);
+      else this.dirty = true;
       return;
     }
+    if (this.tenureNow) await this.leaveWhenUnhealthy(this.tenureNow);
     // A holder changes its own candidate key only where the instructions' code does.
     if (!this.candidacy.isWritten && !this.tenureNow) this.observe((await this.candidacy.write()).view);
     if (!this.tenureNow) await this.compete();
+  }
+
+  /** The listener cannot work: after the limit the lock goes to a candidate that can, if there is one. */
+  private async leaveWhenUnhealthy(running: RunningTenure): Promise<void> {
+    if (this.listeners.readiness(this.lock) !== 'unhealthy') {
+      this.unhealthySinceMs = null;
+      return;
+    }
+    const { healthLimitMs } = this.settings;
+    if (this.unhealthySinceMs === null) {
+      this.unhealthySinceMs = performance.now();
+      setTimeout(() => this.kick(), healthLimitMs + 1).unref();
+    }
+    if (performance.now() - this.unhealthySinceMs < healthLimitMs) return;
+    await this.handOver.toHealthy(
+      running,
+      `its listener is unhealthy: ${this.listeners.whyNotReady(this.lock)}`,
+    );
   }
 
   private async openLease(): Promise<void> {
@@ -353,7 +380,10 @@ export class LockAgent {
     }
     this.viewNow = null;
     this.observe(await this.candidacy.open());
-    this.logger.info({ leaseId: this.candidacy.leaseId, state: this.candidacy.state }, 'candidate registered');
+    this.logger.info(
+      { leaseId: this.candidacy.leaseId, state: this.candidacy.state },
+      'candidate registered',
+    );
   }
 
   /** `holder` is on this pod's lease and no tenure runs: start it, or delete it. */
@@ -361,17 +391,23 @@ export class LockAgent {
     if (this.remainingMs() <= 0) await this.candidacy.extend();
     const receipt = view.last?.modRevision === holder.token ? view.last.receipt : null;
     if (this.whyNotBegin(holder) === null) {
-      if (this.begin(holder, receipt)) this.attempt('won', `etcd shows this pod as holder, with token ${holder.token}`);
+      if (this.begin(holder, receipt))
+        this.attempt('won', `etcd shows this pod as holder, with token ${holder.token}`);
       return;
     }
     this.logger.warn({ token: holder.token, reason: this.whyNotBegin(holder) }, 'deleting the holder key');
+    // Won, and yet not above the tokens seen here: etcd has gone back, and would hand out the same again.
+    if (holder.token < this.highestToken) this.backOff();
     const result = await this.store.deleteHolder(holder.token);
     this.observe(result.view);
   }
 
   private async compete(): Promise<void> {
     const view = this.viewNow;
-    if (!view || view.holder || !this.standingNow || this.whyNotReady() !== null) return;
+    if (!view || view.holder || !this.standingNow) return;
+    if (this.remainingMs() <= 0) await this.candidacy.extend();
+    if (this.viewNow !== view) return this.kick();
+    if (this.whyNotReady() !== null) return;
     let result;
     try {
       result = await this.store.changeHolder({
@@ -391,15 +427,17 @@ export class LockAgent {
       return;
     }
     if (result.outcome === 'applied') {
+      // A later view can have come first, from the watch.
+      if (this.viewNow && this.viewNow.revision > result.view.revision) return this.kick();
       this.viewNow = result.view;
-      const holder = result.view.holder;
+      const { holder } = result.view;
       if (holder && this.begin(holder, result.receipt)) this.attempt('won', result.receipt.why);
       return;
     }
     this.attempt(result.view.holder ? 'lost' : 'refused', result.why);
     this.observe(result.view);
-    // Refused although the policy sees no obstacle: the view was old. Otherwise wait for the next event.
-    if (result.view.revision <= view.revision) this.dirty = false;
+    // Refused by the policy, without asking etcd: only an event can change that.
+    if (result.view === view) this.dirty = false;
   }
 
   private whyTakeover(last: Receipt): string {
@@ -423,7 +461,10 @@ export class LockAgent {
 
   private remainingMs(): number {
     const extension = this.candidacy.confirmed;
-    return extension ? msUntil(deadlineOf(extension, this.settings.deadlineMarginMs)) : 0;
+    const marginMs = this.settings.deadlineMarginMs;
+    // The machine was suspended since: the monotonic clock has not seen the lease run.
+    if (!extension || Math.abs(suspendedMs(extension.sent)) > marginMs / 2) return 0;
+    return msUntil(deadlineOf(extension, marginMs));
   }
 
   private carries(holder: HolderKey | null, tenure: RunningTenure): boolean {
@@ -465,7 +506,9 @@ export class LockAgent {
     running.becomeIdle();
     this.metrics.tenure('listener_exit');
     this.logger.warn({ token: running.token, reason: why }, 'listener exited during a tenure');
-    void this.exclusive(() => this.handOver.restartInPlace(running, why));
+    this.exclusive(() => this.handOver.restartInPlace(running, why)).catch((error: unknown) =>
+      this.logger.error({ err: error, token: running.token }, 'restart in place failed'),
+    );
   }
 
   /** A tenure begun on a watch event has its receipt in etcd, not yet in hand. */

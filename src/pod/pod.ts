@@ -153,7 +153,9 @@ export class Pod implements PodPort {
   private agent(lock: string): LockAgent {
     const agent = this.agents.get(lock);
     if (agent) return agent;
-    throw new RefusedError(`lock ${lock} is not configured here; known: ${[...this.agents.keys()].join(', ')}`);
+    throw new RefusedError(
+      `lock ${lock} is not configured here; known: ${[...this.agents.keys()].join(', ')}`,
+    );
   }
 
   private checkSeq({ lock, seq }: InstructionStamp, sequence: Sequence): void {

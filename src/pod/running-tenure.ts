@@ -83,7 +83,7 @@ export class RunningTenure {
   }
 
   async drain(): Promise<DrainReport> {
-    this.phaseNow = 'draining';
+    if (this.phaseNow !== 'ended') this.phaseNow = 'draining';
     const report = await this.process.drain(this.tenure.lock, this.token, this.settings.drainLimitMs);
     // Handlers that outlived the limit die with their process; only its exit makes them harmless.
     if (!report.complete) await this.process.kill('drain ran into its limit');

@@ -109,7 +109,10 @@ export class TemporalLink implements WorkflowNotices {
 
   private async announce(lock: string, agent: LockAgent): Promise<void> {
     const { region, pod } = this.identity;
-    const delivery: Delivery = await this.client!.podReady(lock, region, { pod, queue: podQueue(region, pod) });
+    const delivery: Delivery = await this.client!.podReady(lock, region, {
+      pod,
+      queue: podQueue(region, pod),
+    });
     const wasGone = this.gone.has(lock);
     if (delivery.outcome === 'workflow-gone') {
       this.gone.add(lock);

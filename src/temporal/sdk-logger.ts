@@ -1,6 +1,8 @@
 import { makeTelemetryFilterString, Runtime } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
+type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+
 let installed = false;
 
 /**
@@ -10,14 +12,16 @@ let installed = false;
 export function installRuntime(logger: Logger): void {
   if (installed) return;
   installed = true;
-  const say = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: object) =>
-    logger[level]({ ...plain(meta) }, message);
+  // What a workflow says is one of ours; what the SDK says of itself is for who looks for it.
+  const ofWorkflow = (meta?: object): boolean => meta !== undefined && 'workflowType' in meta;
+  const say = (own: Level, sdk: Level) => (message: string, meta?: object) =>
+    logger[ofWorkflow(meta) ? own : sdk]({ ...plain(meta) }, message);
   const lines = {
-    trace: say('trace'),
-    debug: say('debug'),
-    info: say('info'),
-    warn: say('warn'),
-    error: say('error'),
+    trace: say('trace', 'trace'),
+    debug: say('debug', 'trace'),
+    info: say('info', 'debug'),
+    warn: say('warn', 'info'),
+    error: say('error', 'error'),
   };
   Runtime.install({
     shutdownSignals: [],

@@ -27,6 +27,7 @@ test('the least configuration gets every default', () => {
         beatMs: 10_000,
         drainLimitMs: 30_000,
         stallLimitMs: 5000,
+        healthLimitMs: 10_000,
         verificationMaxAgeMs: 1000,
         requestTimeoutMs: 1000,
         minSwitchIntervalMs: 0,

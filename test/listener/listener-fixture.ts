@@ -44,6 +44,7 @@ export class ListenerFixture {
       beatMs: 30_000,
       drainLimitMs: 30_000,
       stallLimitMs: 5_000,
+      healthLimitMs: 10_000,
       verificationMaxAgeMs: 1_000,
       requestTimeoutMs: 1_000,
       minSwitchIntervalMs: 0,

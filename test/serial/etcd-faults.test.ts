@@ -20,7 +20,11 @@ async function bringUp(options: {
   dataDirs?: Record<number, string>;
 }): Promise<void> {
   const { members, dataDirs } = options;
-  stack = await startDevStack({ servers: ['etcd'], etcdMembers: members, ...(dataDirs && { etcdDataDirs: dataDirs }) });
+  stack = await startDevStack({
+    servers: ['etcd'],
+    etcdMembers: members,
+    ...(dataDirs && { etcdDataDirs: dataDirs }),
+  });
   const etcdFor: Record<string, string[]> = {};
   if (options.proxied)
     for (const region of ['us-east', 'us-west']) {
@@ -79,10 +83,23 @@ test('the answer to a hand-over is lost: it is settled, and exactly one pod goes
   await bringUp({ members: 1, proxied: true });
   const before = await system.view();
   const [east] = proxies;
-  const answer = system.tryBaton('switch', '--to', 'us-west', '--reason', 'lost answer', '--lock', system.lock, '--timeout', '30');
+  const answer = system.tryBaton(
+    'switch',
+    '--to',
+    'us-west',
+    '--reason',
+    'lost answer',
+    '--lock',
+    system.lock,
+    '--timeout',
+    '30',
+  );
   // From the moment on which the holder says that it drains, nothing comes back to its region.
-  await system.until('it drains', ({ candidates, holder }) =>
-    candidates.some(({ pod, state }) => pod === before.holder?.pod && state === 'draining') || holder?.region === 'us-west',
+  await system.until(
+    'it drains',
+    ({ candidates, holder }) =>
+      candidates.some(({ pod, state }) => pod === before.holder?.pod && state === 'draining') ||
+      holder?.region === 'us-west',
   );
   east?.swallowAnswers();
   await pause(700);
@@ -116,10 +133,14 @@ test('the answer to a release is lost: the lock is free all the same', async () 
   const before = await system.view();
   const [east] = proxies;
   await system.killPod('us-west-a');
-  await system.until('the west is gone', ({ candidates }) => !candidates.some(({ region }) => region === 'us-west'));
+  await system.until(
+    'the west is gone',
+    ({ candidates }) => !candidates.some(({ region }) => region === 'us-west'),
+  );
   process.kill(system.processes('us-east-a').agent, 'SIGTERM');
-  await system.until('it drains', ({ candidates, holder }) =>
-    !holder || candidates.some(({ state }) => state === 'draining'),
+  await system.until(
+    'it drains',
+    ({ candidates, holder }) => !holder || candidates.some(({ state }) => state === 'draining'),
   );
   east?.swallowAnswers();
   await pause(500);

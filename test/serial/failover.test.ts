@@ -26,7 +26,10 @@ test('a killed pod is replaced within its TTL and a second, with nothing lost an
   const before = await system.view();
   const lastExtension = system.pod('us-east-a').lastExtension() ?? Date.now();
   await system.killPod('us-east-a');
-  const after = await system.until('another pod holds', ({ holder }) => holder?.token !== before.holder?.token && !!holder);
+  const after = await system.until(
+    'another pod holds',
+    ({ holder }) => holder?.token !== before.holder?.token && !!holder,
+  );
   const elapsedMs = Date.now() - lastExtension;
 
   expect(after.holder?.pod).not.toBe(before.holder?.pod);
@@ -42,13 +45,19 @@ test('a killed listener is repaired in place from the spare, under a new token; 
   await bringUp();
   const before = await system.view();
   system.signal(system.activeListener('us-east-a'), 'SIGKILL');
-  const repaired = await system.until('a new token', ({ holder }) => !!holder && holder.token !== before.holder?.token);
+  const repaired = await system.until(
+    'a new token',
+    ({ holder }) => !!holder && holder.token !== before.holder?.token,
+  );
   expect(repaired.holder?.pod).toBe(before.holder?.pod);
   expect(repaired.last?.receipt.cause).toBe('listener-restart');
   await system.untilProcessed(system.processed() + 100);
 
   system.signal(system.activeListener('us-east-a'), 'SIGKILL');
-  const moved = await system.until('another pod holds', ({ holder }) => !!holder && holder.pod !== before.holder?.pod);
+  const moved = await system.until(
+    'another pod holds',
+    ({ holder }) => !!holder && holder.pod !== before.holder?.pod,
+  );
   // Given up at once: nobody had to wait for the lease to run out.
   expect(moved.candidates.map(({ pod }) => pod)).toContain(before.holder?.pod);
   await system.untilProcessed(system.processed() + 100);
@@ -61,10 +70,16 @@ test('SIGTERM drains and hands over to the own region, without a duplicate', asy
   await bringUp();
   const before = await system.view();
   process.kill(system.processes('us-east-a').agent, 'SIGTERM');
-  const after = await system.until('another pod holds', ({ holder }) => !!holder && holder.pod !== before.holder?.pod);
+  const after = await system.until(
+    'another pod holds',
+    ({ holder }) => !!holder && holder.pod !== before.holder?.pod,
+  );
   expect(after.holder?.pod).toMatch(/^us-east-b/);
   expect(after.last?.receipt).toMatchObject({ cause: 'shutdown', from: { pod: before.holder?.pod } });
-  await system.until('its candidate is gone', ({ candidates }) => !candidates.some(({ pod }) => pod === before.holder?.pod));
+  await system.until(
+    'its candidate is gone',
+    ({ candidates }) => !candidates.some(({ pod }) => pod === before.holder?.pod),
+  );
   await system.untilProcessed(system.processed() + 100);
   const verdict = await system.settle();
   expect(verdict).toMatchObject({ lost: [], overlaps: 0, duplicates: [], tokensMonotonic: true });
@@ -74,7 +89,11 @@ test('SIGTERM of the only pod releases the lock', async () => {
   system.startPod('us-east-a');
   await system.untilHeldBy('us-east-a');
   process.kill(system.processes('us-east-a').agent, 'SIGTERM');
-  const after = await system.until('nobody holds', ({ holder, candidates }) => !holder && candidates.length === 0, 5_000);
+  const after = await system.until(
+    'nobody holds',
+    ({ holder, candidates }) => !holder && candidates.length === 0,
+    5_000,
+  );
   expect(after.last?.receipt).toMatchObject({ cause: 'release', to: null });
 });
 
@@ -85,7 +104,10 @@ test('a pod restarted under its old name within the TTL is another pod and waits
   await system.untilProcessed(50);
   await system.killPod('us-east-a');
   system.startPod('us-east-a');
-  const after = await system.until('a new tenure', ({ holder }) => !!holder && holder.token !== before.holder?.token);
+  const after = await system.until(
+    'a new tenure',
+    ({ holder }) => !!holder && holder.token !== before.holder?.token,
+  );
   expect(after.holder?.pod).toMatch(/^us-east-a-/);
   expect(after.holder?.pod).not.toBe(before.holder?.pod);
   expect(after.last?.receipt.cause).toBe('takeover');
@@ -97,7 +119,10 @@ test('a message that ends its process is worked on again by the spare', async ()
   await bringUp();
   const before = await system.view();
   const seq = await system.publish('exit');
-  const after = await system.until('a new token', ({ holder }) => !!holder && holder.token !== before.holder?.token);
+  const after = await system.until(
+    'a new token',
+    ({ holder }) => !!holder && holder.token !== before.holder?.token,
+  );
   expect(after.holder?.pod).toBe(before.holder?.pod);
   const verdict = await system.settle();
   expect(verdict.lost).not.toContain(seq);

@@ -23,7 +23,10 @@ test('a handler that blocks the event loop is killed at the stall limit and repl
   const before = await system.view();
   const listener = system.activeListener('us-east-a');
   await system.publish('block');
-  const after = await system.until('a new token', ({ holder }) => !!holder && holder.token !== before.holder?.token);
+  const after = await system.until(
+    'a new token',
+    ({ holder }) => !!holder && holder.token !== before.holder?.token,
+  );
   expect(after.holder?.pod).toBe(before.holder?.pod);
   expect(isRunning(listener)).toBe(false);
   system.deaths.push({ pid: listener, t: process.hrtime.bigint() });
@@ -81,7 +84,9 @@ test('instructions that waited for a frozen pod are refused when it thaws', asyn
   const client = await system.temporalClient();
   const east = client.workflow.getHandle(regionWorkflowId(system.lock, 'us-east'));
   const west = client.workflow.getHandle(regionWorkflowId(system.lock, 'us-west'));
-  await east.signal('gracefulSwitch', { to: 'us-west', reason: 'the holder is frozen', by: 'jest' }).catch(() => {});
+  await east
+    .signal('gracefulSwitch', { to: 'us-west', reason: 'the holder is frozen', by: 'jest' })
+    .catch(() => {});
   const after = await system.until('the west holds', ({ holder }) => holder?.region === 'us-west');
   for (const pid of [...listeners, agent]) system.signal(pid, 'SIGCONT');
   await system.untilReady('us-east-a');

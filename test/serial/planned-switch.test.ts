@@ -18,9 +18,22 @@ test('switches there and back under load lose nothing, double nothing, and leave
   (await system.connectPublisher()).start(300);
   await system.untilProcessed(50);
   for (const to of ['us-west', 'us-east', 'us-west']) {
-    const answer = await system.baton('switch', '--to', to, '--reason', 'test', '--by', 'jest', '--lock', system.lock, '--json');
+    const answer = await system.baton(
+      'switch',
+      '--to',
+      to,
+      '--reason',
+      'test',
+      '--by',
+      'jest',
+      '--lock',
+      system.lock,
+      '--json',
+    );
     expect(JSON.parse(answer)).toMatchObject({
-      switches: [{ outcome: 'done', receipt: { cause: 'switch', why: 'test', by: 'jest', to: { region: to } } }],
+      switches: [
+        { outcome: 'done', receipt: { cause: 'switch', why: 'test', by: 'jest', to: { region: to } } },
+      ],
     });
     await system.untilReady(to === 'us-west' ? 'us-east-a' : 'us-west-a');
     await system.untilProcessed(system.processed() + 50);
@@ -48,9 +61,20 @@ test('status shows holder, token, candidates and the reason of the last change',
 
 test('a switch to a region without a pod is refused, naming why, and nothing is touched', async () => {
   process.kill(system.processes('us-west-a').agent, 'SIGTERM');
-  await system.until('the west is empty', ({ candidates }) => !candidates.some(({ region }) => region === 'us-west'));
+  await system.until(
+    'the west is empty',
+    ({ candidates }) => !candidates.some(({ region }) => region === 'us-west'),
+  );
   const before = await system.view();
-  const { code, stderr, stdout } = await system.tryBaton('switch', '--to', 'us-west', '--reason', 'test', '--lock', system.lock);
+  const { code, stderr, stdout } = await system.tryBaton(
+    'switch',
+    '--to',
+    'us-west',
+    '--reason',
+    'test',
+    '--lock',
+    system.lock,
+  );
   expect(code).toBe(1);
   expect(stdout + stderr).toMatch(/us-west/);
   expect(stdout + stderr).toMatch(/candidate/);

@@ -51,7 +51,10 @@ test('with Temporal away for three TTLs the holder keeps processing, and a kille
   await eventually(async () => {
     const status = (region: string): Promise<RegionStatus> =>
       client.workflow.getHandle(regionWorkflowId(system.lock, region)).query('status');
-    expect(await status('us-west')).toMatchObject({ phase: 'active', tenure: { token: after.holder?.token } });
+    expect(await status('us-west')).toMatchObject({
+      phase: 'active',
+      tenure: { token: after.holder?.token },
+    });
   }, 40_000);
   const receipts = await system.store.listReceipts(10);
   expect(receipts.map(({ to }) => to?.token)).toContain(after.holder?.token);

@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { Worker } from '@temporalio/worker';
+import { workflowBundlePath } from '../../src/temporal/workflow-bundle';
+import { historyFolder } from './region-fixture';
+
+jest.setTimeout(60_000);
+
+/** Recorded from real runs by `BATON_RECORD=1 npx jest test/workflows/region.test`. */
+const names = readdirSync(historyFolder).flatMap((file) =>
+  file.endsWith('.json') ? [file.slice(0, -5)] : [],
+);
+const code = readFileSync(workflowBundlePath, 'utf8');
+
+const replay = (name: string, workflows: string): Promise<void> =>
+  Worker.runReplayHistory(
+    { workflowBundle: { code: workflows } },
+    historyFromJSON(JSON.parse(readFileSync(join(historyFolder, `${name}.json`), 'utf8'))),
+  );
+
+describe('workflows that are running when a new version is deployed go on with it', () => {
+  it('histories of every kind are there', () => {
+    expect(names).toEqual(
+      expect.arrayContaining(['takeover', 'graceful-switch', 'lost-lease', 'continue-as-new', 'continued']),
+    );
+  });
+
+  it.each(names)('%s', async (name) => {
+    await replay(name, code);
+  });
+});
+
+it('a change that asks something else of a pod is found', async () => {
+  const changed = code.replaceAll('.startListener({', '.inspectLock({');
+  expect(changed).not.toBe(code);
+  await expect(replay('takeover', changed)).rejects.toThrow(DeterminismViolationError);
+});
