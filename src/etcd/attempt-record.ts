@@ -23,6 +23,11 @@ export class AttemptRecord {
     this.keys = new LockKeys(lock);
   }
 
+  /** Has the lease granted, which the first attempt would otherwise wait for. Errors are left to that. */
+  async prepare(): Promise<void> {
+    await this.currentLease().catch(() => undefined);
+  }
+
   /** Counts one more attempt and returns how many there have been, this one included. */
   async begin(id: string): Promise<number> {
     const key = this.keys.attempt(id);

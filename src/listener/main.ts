@@ -102,7 +102,11 @@ async function openLock(
     const holder = new GuardReader(client);
     const reader = { readHolder: () => holder.readHolder(lock) };
     // Whether it answers is of no interest yet; the guard asks before each message.
-    const warmUp = (): void => void reader.readHolder().catch(() => {});
+    const attempts = new AttemptRecord(client, lock);
+    const warmUp = (): void => {
+      void reader.readHolder().catch(() => {});
+      void attempts.prepare();
+    };
     warmUp();
     setInterval(warmUp, etcdWarmIntervalMs);
     const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
@@ -114,7 +118,7 @@ async function openLock(
       consumer,
       handler,
       reader,
-      attempts: new AttemptRecord(client, lock),
+      attempts,
       metrics: metrics.forLock(lock),
       logger,
       send: sendToAgent,

@@ -184,17 +184,16 @@ export class MessageWorker {
     const { guard, settings, attempts, consumer } = this.options;
     const mayGoOn = (): boolean => !guard.draining && !guard.whyOver && consumer.isCurrent(work.channel);
     const id = attemptId(work.message);
-    const count = await countAttempt(attempts, id, mayGoOn);
+    // Side by side: the guard's answer only has to be young enough when the handler is called.
+    const [count, early] = await Promise.all([countAttempt(attempts, id, mayGoOn), guard.verify()]);
     if (count !== null && count > settings.queue.maxDeliveries) {
       void this.deadLetter(work, count - 1, `${count - 1} attempts began and none has ended well`);
       this.freeSlot(work);
       return;
     }
     const mayBegin = count === null ? () => false : mayGoOn;
-    while (mayBegin()) {
-      const verdict = await guard.verify();
-      if (!verdict.held) break;
-      if (!mayBegin() || guard.check(verdict.readBeganNs, work.receivedNs) !== null) continue;
+    for (let verdict = early; mayBegin() && verdict.held; verdict = await guard.verify()) {
+      if (guard.check(verdict.readBeganNs, work.receivedNs) !== null) continue;
       work.attempts = count ?? 0;
       this.call(work);
       return;
@@ -214,6 +213,8 @@ export class MessageWorker {
     metrics.counts.inFlight += 1;
     if (!this.anyStarted) {
       this.anyStarted = true;
+      const waitedMs = Math.round(Number(work.startedNs - work.receivedNs) / 1e6);
+      this.log(work).debug({ waitedMs, attempts: work.attempts }, 'first message started');
       onFirstMessage(Date.now());
     }
     let result: Promise<void> | void;

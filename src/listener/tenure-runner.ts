@@ -42,7 +42,7 @@ type Start = Extract<AgentMessage, { kind: 'start' }>;
 
 /** After the limit, for handlers that heed their AbortSignal. */
 const abortGraceMs = 500;
-const channelCloseLimitMs = 2_000;
+const channelCloseLimitMs = 1_000;
 const consumeRetryMs = 200;
 
 /** The tenures of one lock, one after the other: each with a guard and a worker of its own. */
@@ -169,7 +169,10 @@ export class TenureRunner {
   /** After a refused hand-over: consumes again, once the guard has confirmed the tenure. */
   resume(token: number): void {
     const tenure = this.tenure;
-    if (!tenure || tenure.token !== token || tenure.state !== 'drained') return;
+    if (!tenure || tenure.token !== token) return;
+    if (tenure.state === 'over')
+      this.send({ kind: 'halted', lock: this.lock, token, why: tenure.guard.whyOver ?? 'tenure ended' });
+    if (tenure.state !== 'drained') return;
     tenure.state = 'consuming';
     tenure.guard.draining = false;
     tenure.logger.info('resuming');
@@ -233,7 +236,10 @@ export class TenureRunner {
   /** The guard has found the tenure over. What is in flight goes back with the channel. */
   private halt(tenure: RunningTenure, why: Over): void {
     if (this.tenure !== tenure || tenure.state === 'over') return;
+    const idle = tenure.state === 'drained';
     tenure.state = 'over';
+    // Handed over, most likely: the channel is ready for another tenure, and nothing is left to stop.
+    if (idle) return;
     this.options.metrics.counts.refused += tenure.worker.dropUnstarted();
     tenure.worker.abort(`the tenure is over: ${why}`);
     tenure.logger.error({ reason: why, inFlight: this.options.metrics.counts.inFlight }, 'halted');

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
+import { encodeClear } from '../../src/listener/watchdog-frames';
 import { eventually } from '../support/eventually';
+import { LossyProxy } from '../support/lossy-proxy';
 import { sharedServers } from '../support/servers';
 import { ListenerFixture, type FixtureOptions } from './listener-fixture';
 import type { Order } from './scripted-handler';
@@ -45,6 +47,20 @@ describe('a tenure', () => {
     await sleep(200);
     expect(fixture.notes()).toEqual([]);
     await eventually(async () => expect(await fixture.ready()).toBe(10));
+  });
+
+  it('asks again for a message that waited longer for its turn than a verification may be old', async () => {
+    await open({ queue: { concurrency: 1 }, settings: { verificationMaxAgeMs: 200 } });
+    const child = await fixture.forkWarm();
+    await fixture.startTenure(child);
+    await fixture.publish([{ id: 1, waitMs: 600 }, { id: 2 }]);
+    await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
+    await sleep(100);
+    // Both are received and verified; from now on only a new read can tell.
+    await fixture.locks.putRaw(fixture.locks.keys.holder, '{}');
+    expect(await child.next('halted')).toMatchObject({ why: 'another holder' });
+    await sleep(100);
+    expect(idsOf(fixture.notes('start'))).toEqual([1]);
   });
 
   it('ends with its agent, whatever its handler does', async () => {
@@ -101,6 +117,24 @@ describe('a drain', () => {
     expect(idsOf(fixture.notes('start'))).toEqual(range(60));
   });
 
+  it('starts nothing from the moment it is ordered, also while the broker is silent', async () => {
+    const url = new URL(sharedServers().rabbitmq);
+    const proxy = await LossyProxy.start(url.host);
+    url.host = proxy.address;
+    await open({ amqpUrl: url.href });
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child);
+    await fixture.publish(orders(60, { waitMs: 50 }));
+    await eventually(() => expect(fixture.notes('end').length).toBeGreaterThan(5));
+    proxy.swallowAnswers();
+    const drained = child.drain(token, 500);
+    await sleep(25);
+    const started = fixture.notes('start').length;
+    await drained;
+    expect(fixture.notes('start')).toHaveLength(started);
+    await proxy.close();
+  });
+
   it('goes on under the same token when it is resumed', async () => {
     await open();
     const child = await fixture.forkWarm();
@@ -113,6 +147,22 @@ describe('a drain', () => {
     expect(await child.next('consuming')).toMatchObject({ token });
     await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(30)));
     expect(idsOf(fixture.notes('start'))).toEqual(range(30));
+  });
+
+  it('leaves the process ready for another tenure, also after the deadline of the first', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child, 1_500);
+    await child.next('consuming');
+    expect(await child.drain(token)).toMatchObject({ drained: 0, requeued: 0, complete: true });
+    child.watchdog.write(encodeClear(fixture.lock));
+    await sleep(1_700);
+    expect(child.messages.filter(({ kind }) => kind === 'halted')).toEqual([]);
+    const next = await fixture.startTenure(child);
+    expect(await child.next('consuming')).toMatchObject({ token: next });
+    child.send({ kind: 'resume', lock: fixture.lock, token });
+    await fixture.publish([{ id: 1 }]);
+    await eventually(() => expect(fixture.notes('end')).toMatchObject([{ id: 1, token: next }]));
   });
 
   it('fires the AbortSignal at its limit; handlers that heed it complete the drain', async () => {

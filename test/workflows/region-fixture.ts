@@ -1,7 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import pino from 'pino';
 import type { Config, LockSettings } from '../../src/config/config';
 import { connectClient } from '../../src/temporal/connection';
@@ -11,8 +8,7 @@ import { podQueue, type RegionStatus, regionWorkflowId, type Tenure } from '../.
 import { eventually } from '../support/eventually';
 import { sharedServers, uniqueName } from '../support/servers';
 import { FakePod, FakeTruth } from './fake-pod';
-
-export const historyFolder = join(__dirname, '..', 'histories');
+import { writeHistory } from './history-file';
 
 /** One lock with regions and fake pods of its own, real workflows, workers and server. */
 export class RegionFixture {
@@ -99,9 +95,7 @@ export class RegionFixture {
   async record(name: string, runId?: string): Promise<void> {
     if (process.env['BATON_RECORD'] !== '1') return;
     const id = regionWorkflowId(this.lock, this.east);
-    const history = await this.temporal.workflow.getHandle(id, runId).fetchHistory();
-    mkdirSync(historyFolder, { recursive: true });
-    writeFileSync(join(historyFolder, `${name}.json`), historyToJSON(history));
+    writeHistory(name, await this.temporal.workflow.getHandle(id, runId).fetchHistory());
   }
 
   async close(): Promise<void> {

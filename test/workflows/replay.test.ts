@@ -1,24 +1,20 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
+import { readFileSync } from 'node:fs';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { Worker } from '@temporalio/worker';
+import pino from 'pino';
+import { installRuntime } from '../../src/temporal/sdk-logger';
 import { workflowBundlePath } from '../../src/temporal/workflow-bundle';
-import { historyFolder } from './region-fixture';
+import { historyNames, readHistory } from './history-file';
 
 jest.setTimeout(60_000);
+beforeAll(() => installRuntime(pino({ level: 'silent' })));
 
 /** Recorded from real runs by `BATON_RECORD=1 npx jest test/workflows/region.test`. */
-const names = readdirSync(historyFolder).flatMap((file) =>
-  file.endsWith('.json') ? [file.slice(0, -5)] : [],
-);
+const names = historyNames();
 const code = readFileSync(workflowBundlePath, 'utf8');
 
 const replay = (name: string, workflows: string): Promise<void> =>
-  Worker.runReplayHistory(
-    { workflowBundle: { code: workflows } },
-    historyFromJSON(JSON.parse(readFileSync(join(historyFolder, `${name}.json`), 'utf8'))),
-  );
+  Worker.runReplayHistory({ workflowBundle: { code: workflows } }, readHistory(name));
 
 describe('workflows that are running when a new version is deployed go on with it', () => {
   it('histories of every kind are there', () => {

@@ -1,0 +1,52 @@
+import pino from 'pino';
+import type { Config } from '../../src/config/config';
+import { type DevStack, startDevStack } from '../../src/dev/dev-stack';
+import { connectClient } from '../../src/temporal/connection';
+import { runWorkers } from '../../src/temporal/workers';
+import { podQueue } from '../../workflows/contract';
+import { eventually } from '../support/eventually';
+import { FakePod, FakeTruth } from '../workflows/fake-pod';
+
+jest.setTimeout(60_000);
+
+let stack: DevStack;
+beforeAll(async () => {
+  stack = await startDevStack({ servers: ['temporal'], temporalPersistent: true });
+});
+afterAll(() => stack.stop());
+
+it('workers and client survive an outage of Temporal, and stop in time', async () => {
+  const [lock, region] = ['orders', 'east'];
+  const timings = { beatMs: 1_000, drainLimitMs: 1_000, historyLimit: 10_000, minSwitchIntervalMs: 0 };
+  const config = {
+    temporal: { address: stack.temporalAddress },
+    locks: [{ name: lock, ...timings }],
+  } as unknown as Config;
+  const truth = new FakeTruth();
+  const pod = new FakePod(lock, region, 'p1', truth);
+  const queue = podQueue(region, 'p1');
+  const client = await connectClient(config);
+  const workers = await runWorkers({ config, region, queue, pod, logger: pino({ level: 'silent' }) });
+  await client.start(lock, region);
+  await client.podReady(lock, region, { pod: 'p1', queue });
+  truth.give(pod);
+  const phaseIs = (phase: string) =>
+    eventually(async () => expect(await client.status(lock, region)).toMatchObject({ phase }), 30_000);
+  await phaseIs('active');
+
+  await stack.temporal.kill();
+  expect(await client.tenureEnded(lock, region, { pod: 'p1', token: 1, why: 'x' })).toMatchObject({
+    outcome: 'unreachable',
+  });
+  await stack.temporal.start();
+  truth.takeAway();
+  await phaseIs('standby');
+
+  pod.end();
+  const began = Date.now();
+  await workers.shutdown();
+  await workers.shutdown();
+  expect(Date.now() - began).toBeLessThan(6_000);
+  expect(await workers.ended).toBeNull();
+  await client.close();
+});
