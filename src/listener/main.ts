@@ -103,11 +103,9 @@ async function openLock(
     const reader = { readHolder: () => holder.readHolder(lock) };
     // Whether it answers is of no interest yet; the guard asks before each message.
     const attempts = new AttemptRecord(client, lock);
-    const warmUp = (): void => {
-      void reader.readHolder().catch(() => {});
-      void attempts.prepare();
-    };
+    const warmUp = (): void => void reader.readHolder().catch(() => {});
     warmUp();
+    void attempts.prepare();
     setInterval(warmUp, etcdWarmIntervalMs);
     const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
     consumers.push(consumer);

@@ -55,7 +55,7 @@ test('status shows holder, token, candidates and the reason of the last change',
   expect(table).toContain(system.lock);
   expect(table).toContain(String(holder?.token));
   expect(table).toContain('because');
-  expect(() => JSON.parse(table)).toThrow();
+  expect(table).not.toContain('{');
   expect(JSON.stringify(JSON.parse(await system.baton('status', '--json')))).toContain(holder?.pod);
 });
 

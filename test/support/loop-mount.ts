@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const imageBytes = 96 * 1024 * 1024;
+// etcd allocates two logs of 64 MiB ahead; the file stays sparse.
+const imageBytes = 512 * 1024 * 1024;
 
 /** A file system of its own, whose writes can be made to hang. Needs root and loop devices. */
 export class LoopMount {

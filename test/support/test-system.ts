@@ -26,6 +26,8 @@ export interface TestSystemOptions {
   /** Over the defaults of the tests: TTL 3 s, drain limit 5 s, stall limit 1 s, concurrency 8, prefetch 8. */
   lockSettings?: Record<string, unknown>;
   queueSettings?: Record<string, unknown>;
+  /** A second lock in the same pods, `<lock>-2`, with a queue of that name. */
+  secondLock?: boolean;
 }
 
 const program = resolve(__dirname, '../../dist/src/cli/main.js');
@@ -53,6 +55,9 @@ export class TestSystem {
   private nextOwnSeq = 1_000_000;
   private readonly ownSeqs: number[] = [];
 
+  /** Of the second lock. */
+  readonly secondStore: EtcdLock;
+
   private constructor(
     readonly servers: SharedServers,
     readonly folder: string,
@@ -60,6 +65,7 @@ export class TestSystem {
   ) {
     this.etcd = new EtcdClient({ endpoints: servers.etcd.map((address) => `http://${address}`) });
     this.store = new EtcdLock(this.etcd, this.lock, { report: () => {} });
+    this.secondStore = new EtcdLock(this.etcd, `${this.lock}-2`, { report: () => {} });
     for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
     for (const region of this.regions) this.writeConfig(region);
   }
@@ -70,6 +76,10 @@ export class TestSystem {
   }
 
   readonly regions = ['us-east', 'us-west'];
+
+  get locks(): string[] {
+    return this.options.secondLock ? [this.lock, `${this.lock}-2`] : [this.lock];
+  }
 
   configFile(region = 'us-east'): string {
     return join(this.folder, `${region}.yaml`);
@@ -282,9 +292,11 @@ export class TestSystem {
     try {
       const model = await connect(this.servers.rabbitmq, { timeout: 2_000 });
       const channel = await model.createChannel();
-      await channel.deleteQueue(this.lock);
-      await channel.deleteQueue(`${this.lock}.dead`);
-      await channel.deleteExchange(`${this.lock}.dead`);
+      for (const queue of this.locks) {
+        await channel.deleteQueue(queue);
+        await channel.deleteQueue(`${queue}.dead`);
+        await channel.deleteExchange(`${queue}.dead`);
+      }
       await model.close();
     } catch {
       // The test has ended the broker; its queues went with it.
@@ -295,9 +307,9 @@ export class TestSystem {
   private async terminateWorkflows(): Promise<void> {
     try {
       const client = await this.temporalClient();
-      for (const region of this.regions)
+      for (const id of this.locks.flatMap((lock) => this.regions.map((each) => regionWorkflowId(lock, each))))
         await client.withDeadline(Date.now() + 2_000, () =>
-          client.workflow.getHandle(regionWorkflowId(this.lock, region)).terminate('the test is over'),
+          client.workflow.getHandle(id).terminate('the test is over'),
         );
     } catch {
       // Not started, or the test has ended its server.
@@ -313,17 +325,20 @@ export class TestSystem {
       temporal: { address: servers.temporal, namespace: 'default' },
       health: { host: '127.0.0.1', port: 0 },
       logLevel: 'debug',
-      locks: {
-        [this.lock]: {
-          leaseTtlMs: 3_000,
-          drainLimitMs: 5_000,
-          stallLimitMs: 1_000,
-          beatMs: 1_000,
-          ...options.lockSettings,
-          queue: { name: this.lock, concurrency, prefetch: concurrency, ...options.queueSettings },
-          handler,
-        },
-      },
+      locks: Object.fromEntries(
+        this.locks.map((name) => [
+          name,
+          {
+            leaseTtlMs: 3_000,
+            drainLimitMs: 5_000,
+            stallLimitMs: 1_000,
+            beatMs: 1_000,
+            ...options.lockSettings,
+            queue: { name, concurrency, prefetch: concurrency, ...options.queueSettings },
+            handler,
+          },
+        ]),
+      ),
     };
     writeFileSync(this.configFile(region), JSON.stringify(config, null, 2));
   }

@@ -58,7 +58,9 @@ const tenure = fc
   .record({ pod, token, where: fc.constantFrom(region, region, region, 'west') })
   .map(({ pod: name, token: number, where }) => tenureOf(name, number, where));
 const holder = fc.option(tenure);
-const receipt = fc.record({ id: switchId, token }).map(({ id, token: number }) => receiptOf(id, number));
+const receipt = fc
+  .record({ id: fc.oneof(switchId, fc.nat(60).map(String)), token })
+  .map(({ id, token: number }) => receiptOf(id, number));
 const truth = fc
   .record({ holder, last: fc.option(receipt), paused: fc.boolean() })
   .map((parts) => truthOf(parts.holder, parts.last, parts.paused));

@@ -72,6 +72,7 @@ export class RegionFixture {
   until(partial: object, limitMs = 15_000): Promise<RegionStatus> {
     return eventually(async () => {
       const status = await this.status();
+      // oxlint-disable-next-line jest/no-standalone-expect -- its message shows what is different
       expect(status).toMatchObject(partial);
       return status;
     }, limitMs);

@@ -24,7 +24,7 @@ describe('workflows that are running when a new version is deployed go on with i
   });
 
   it.each(names)('%s', async (name) => {
-    await replay(name, code);
+    await expect(replay(name, code)).resolves.toBeUndefined();
   });
 });
 

@@ -1,0 +1,94 @@
+import { RefusedError } from '../../activities/errors';
+import { candidateOf, PodFixture, settled } from './pod-fixture';
+
+let fixture: PodFixture;
+beforeEach(() => (fixture = new PodFixture()));
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await fixture.close();
+});
+
+describe('a listener that exits', () => {
+  test('is replaced in place by the spare, under a new token', async () => {
+    const a = await fixture.holder('us-east-a');
+    await fixture.standby('us-west-a');
+    const { token } = a;
+    a.group.crash();
+    const next = await a.untilHolding(token);
+    expect(a.group.listener.starts.map((start) => start.token)).toEqual([next]);
+    const { holder, last } = await fixture.view();
+    expect(holder).toMatchObject({ pod: 'us-east-a', token: next });
+    expect(last?.receipt).toMatchObject({ cause: 'listener-restart', from: { token }, to: { token: next } });
+    expect(a.notices).toEqual([]);
+  });
+
+  test('a second time gives the lock up, for others to take; the pod backs off', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const { token } = a;
+    a.group.crash();
+    const second = await a.untilHolding(token);
+    a.group.crash();
+    const next = await b.untilHolding(second);
+    expect(a.notices.map((notice) => notice.token)).toEqual([second]);
+    const view = await fixture.until('it says so', (v) => candidateOf(v, 'us-east-a')?.state === 'unhealthy');
+    expect(candidateOf(view, 'us-east-a')?.standing).toBe(false);
+    expect(a.agent.whyNotReady()).toContain('backs off');
+    // It does not come back at once, even with nobody else there: others would lose to it for ever.
+    await b.agent.shutDown('SIGTERM');
+    await settled(a);
+    expect((await fixture.view()).holder).toBeNull();
+    // After the back-off it does.
+    await a.untilHolding(next, 30_000);
+  });
+
+  test('without a spare that becomes warm gives the lock up within about a TTL', async () => {
+    const leaseTtlMs = 4_000;
+    const a = await fixture.holder('us-east-a', { settings: { leaseTtlMs } });
+    const b = await fixture.standby('us-west-a');
+    const { token } = a;
+    a.group.replacement = 'starting';
+    const crashed = performance.now();
+    a.group.crash();
+    await b.untilHolding(token);
+    expect(performance.now() - crashed).toBeLessThan(2 * leaseTtlMs);
+    expect(a.agent.tenure).toBeNull();
+    expect((await fixture.view()).last?.receipt.from?.token).toBe(token);
+  });
+
+  test.each(['starting', 'none'] as const)('does not hold up a shutdown (replacement: %s)', async (kind) => {
+    // Waiting for the spare would take a TTL.
+    const a = await fixture.holder('us-east-a', { settings: { leaseTtlMs: 30_000 } });
+    const { token } = a;
+    a.group.replacement = kind;
+    a.group.crash();
+    const began = performance.now();
+    await a.agent.shutDown('SIGTERM');
+    expect(performance.now() - began).toBeLessThan(10_000);
+    const view = await fixture.view();
+    expect(view.holder).toBeNull();
+    expect(view.last?.receipt).toMatchObject({ cause: 'release', from: { token } });
+  });
+
+  test('whose restart fails in an unexpected way ends the tenure, for another pod to take', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const { token } = a;
+    jest.spyOn(a.store, 'changeHolder').mockRejectedValue(new RefusedError('etcdserver: too many requests'));
+    a.group.crash();
+    await b.untilHolding(token);
+    expect(a.agent.tenure).toBeNull();
+    expect(a.notices.map((notice) => notice.token)).toEqual([token]);
+  });
+
+  test('in a pod that does not hold the lock costs it nothing but a moment', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    b.group.crash();
+    await settled(b);
+    await expect(a.agent.instructions.toTargets(a.switchInput([b]))).resolves.toMatchObject({
+      outcome: 'handed-over',
+    });
+    await b.untilHolding();
+  });
+});
