@@ -250,7 +250,8 @@ export class HandOver {
   private async drain(running: RunningTenure): Promise<Figures> {
     const report: DrainReport = await running.drain();
     const { drained, requeued, complete, lastFinishedAt } = report;
-    this.agent.logger.info({ token: running.token, drained, requeued, complete }, 'drained');
+    const reason = complete ? 'nothing is in flight any more' : 'the drain ran into its limit';
+    this.agent.logger.info({ token: running.token, drained, requeued, complete, reason }, 'drained');
     return {
       drained,
       requeued,

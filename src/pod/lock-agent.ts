@@ -75,8 +75,9 @@ export class LockAgent {
         onAttempt: (outcome, why) => {
           metrics.extension(outcome);
           const line = { outcome, reason: why, token: this.tenureNow?.token };
-          if (outcome === 'confirmed') logger.debug(line, 'lease extended');
-          else logger.warn(line, 'lease not extended');
+          if (outcome !== 'confirmed') logger.warn(line, 'lease not extended');
+          else if (this.tenureNow) logger.info(line, 'lease extended');
+          else logger.debug(line, 'lease extended');
         },
       },
       logger,
