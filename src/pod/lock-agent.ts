@@ -187,7 +187,12 @@ export class LockAgent {
   /** Takes note of a view; acts at once when it shows that a running tenure is lost. */
   observe(view: LockView): void {
     if (this.viewNow && view.revision < this.viewNow.revision) return;
+    const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
+    if ((wasPaused === null) !== (view.paused === null))
+      this.subscription.end(
+        view.paused ? `paused by ${view.paused.who}: ${view.paused.why}` : 'not paused any more',
+      );
     const tenure = this.tenureNow;
     // An idle tenure is in the hands of an instruction, which finds out by its own transaction.
     if (tenure && tenure.phase !== 'idle' && !this.carries(view.holder, tenure)) {

@@ -38,10 +38,16 @@ export class Pod implements PodPort {
 
   constructor(private readonly agents: ReadonlyMap<string, LockAgent>) {}
 
-  awaitTenure(input: AwaitTenureInput, signal: AbortSignal): Promise<AwaitTenureResult> {
+  async awaitTenure(input: AwaitTenureInput, signal: AbortSignal): Promise<AwaitTenureResult> {
     const agent = this.agent(input.lock);
     this.checkSeq(input, 'standing');
-    return agent.awaitTenure(input.afterToken, awaitTenureLimitMs, signal);
+    const { afterToken, paused: believed } = input;
+    // A workflow that believes otherwise is told at once.
+    const outdated =
+      believed !== undefined && agent.view !== null && believed !== (agent.view.paused !== null);
+    const result = await agent.awaitTenure(afterToken, outdated ? 0 : awaitTenureLimitMs, signal);
+    if (result.outcome === 'tenure' || agent.view === null) return result;
+    return { ...result, paused: agent.view.paused !== null };
   }
 
   async standDown(input: InstructionStamp): Promise<void> {

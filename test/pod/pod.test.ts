@@ -68,6 +68,42 @@ describe('the order of instructions', () => {
   });
 });
 
+describe('a call that awaits a tenure', () => {
+  const paused = { who: 'me', why: 'a test', when: 'now' };
+  const pause = (): Promise<void> =>
+    fixture.etcd.putRaw(fixture.etcd.keys.paused, encodeValue('paused', paused).toString());
+
+  test('ends when the lock is paused or resumed, and says which', async () => {
+    const a = await fixture.standby('us-east-a');
+    const pod = instructionsOf(a);
+    const input = { lock: fixture.lock, seq: 1, afterToken: await a.untilHolding() };
+    const first = pod.awaitTenure({ ...input, paused: false }, over);
+    await pause();
+    await expect(first).resolves.toMatchObject({
+      outcome: 'not-yet',
+      why: 'paused by me: a test',
+      paused: true,
+    });
+    const second = pod.awaitTenure({ ...input, paused: true }, over);
+    await fixture.etcd.deleteRaw(fixture.etcd.keys.paused);
+    await expect(second).resolves.toMatchObject({ outcome: 'not-yet', paused: false });
+  });
+
+  test('of a workflow that believes otherwise ends at once, unless there is a tenure to tell', async () => {
+    await pause();
+    const a = await fixture.standby('us-east-a');
+    const pod = instructionsOf(a);
+    const input = { lock: fixture.lock, seq: 1, afterToken: 0, paused: false };
+    await expect(pod.awaitTenure(input, over)).resolves.toMatchObject({ outcome: 'not-yet', paused: true });
+    await fixture.etcd.deleteRaw(fixture.etcd.keys.paused);
+    const token = await a.untilHolding();
+    await expect(pod.awaitTenure({ ...input, paused: true }, over)).resolves.toMatchObject({
+      outcome: 'tenure',
+      tenure: { token },
+    });
+  });
+});
+
 test('a lock that is not configured here is refused, with the names of those that are', async () => {
   const a = await fixture.holder('us-east-a');
   const pod = instructionsOf(a, 'invoices');
