@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { noop } from 'cockatiel';
 import { Etcd3 } from 'etcd3';
-import type { EtcdAddress } from '../listener/protocol';
+import type { EtcdAddress } from '../config/config';
 
 /** Tells how long leases have to live, for `status`. A figure to look at: nothing is decided by it. */
 export class LeaseReader {

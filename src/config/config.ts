@@ -1,5 +1,3 @@
-import type { EtcdAddress } from '../listener/protocol';
-
 /** The checked configuration. Built only by `loadConfig`; every relation between the values holds. */
 export interface Config {
   regions: RegionSettings[];
@@ -11,6 +9,16 @@ export interface Config {
   health: { host: string; port: number };
   /** pino's levels. Default `info`. */
   logLevel: string;
+}
+
+export interface EtcdAddress {
+  endpoints: string[];
+  username?: string;
+  password?: string;
+  /** PEM files, read at start. */
+  caFile?: string;
+  certFile?: string;
+  keyFile?: string;
 }
 
 export interface RegionSettings {

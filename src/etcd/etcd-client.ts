@@ -14,7 +14,7 @@ import {
   type IWatchResponse,
 } from 'etcd3';
 import { LostError, RefusedError, UnknownOutcomeError } from '../../activities/errors';
-import type { EtcdAddress } from '../listener/protocol';
+import type { EtcdAddress } from '../config/config';
 import { EtcdEndpoint, type EndpointFailure, type WatchedStream } from './etcd-endpoint';
 
 export interface EtcdClientOptions {

@@ -1,4 +1,4 @@
-import type { LockSettings } from '../config/config';
+import type { EtcdAddress, LockSettings } from '../config/config';
 
 /**
  * Messages between an agent and its listener process (Node IPC, `serialization: 'advanced'`). Times named
@@ -68,16 +68,6 @@ export interface ListenerStats {
 export interface ListenerLock {
   settings: LockSettings;
   amqpUrl: string;
-}
-
-export interface EtcdAddress {
-  endpoints: string[];
-  username?: string;
-  password?: string;
-  /** PEM files, read at start. */
-  caFile?: string;
-  certFile?: string;
-  keyFile?: string;
 }
 
 /** The watchdog's pipe in the listener process. */

@@ -10,11 +10,10 @@ import type { ListenerGroup } from './listener-group';
 import type { ListenerProcess } from './listener-process';
 import type { LockMetrics } from './lock-metrics';
 import type { HolderKey, LockStore, LockView, LockWatch, WatchHint } from './lock-store';
+import { Reconciler } from './reconciler';
 import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
 
-/** Pause before a reconciliation that failed is tried again. */
-const retryMs = 200;
 const keptReceipts = 1_000;
 const firstBackoffMs = 5_000;
 const maxBackoffMs = 300_000;
@@ -44,14 +43,11 @@ export class LockAgent {
   private highestToken = 0;
   private backoffUntilMs = 0;
   private giveUps = 0;
-  private dirty = false;
-  private reconciling = false;
-  private lastWork: Promise<unknown> = Promise.resolve();
+  private readonly reconciler: Reconciler;
   /** Until it resolves, a killed listener may still run. */
   private dying: Promise<unknown> = Promise.resolve();
   private unhealthySinceMs: number | null = null;
   private lostLeaseId: string | null = null;
-  private retryTimer: NodeJS.Timeout | null = null;
   private watch: LockWatch | null = null;
 
   constructor(
@@ -83,6 +79,10 @@ export class LockAgent {
       logger,
     );
     this.handOver = new HandOver(this);
+    this.reconciler = new Reconciler(
+      () => this.reconcileOnce(),
+      (error) => this.onReconcileError(error),
+    );
   }
 
   get tenure(): RunningTenure | null {
@@ -168,7 +168,7 @@ export class LockAgent {
   /** Deletes this pod's keys. Only after its listener is dead. */
   async finish(): Promise<void> {
     this.closed = true;
-    if (this.retryTimer) clearTimeout(this.retryTimer);
+    this.reconciler.close();
     this.watch?.close();
     const leaseId = this.candidacy.leaseId;
     this.candidacy.abandon();
@@ -179,9 +179,7 @@ export class LockAgent {
 
   /** Runs `work` when nothing else that writes is under way. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.lastWork.then(work);
-    this.lastWork = result.catch(() => {});
-    return result;
+    return this.reconciler.exclusive(work);
   }
 
   /** Takes note of a view; acts at once when it shows that a running tenure is lost. */
@@ -311,34 +309,16 @@ export class LockAgent {
 
   // --- level-triggered part ----------------------------------------------------------------------------
 
+  /** Something has changed: compare, and act on the difference. */
   kick(): void {
-    this.dirty = true;
-    if (this.reconciling || this.closed) return;
-    this.reconciling = true;
-    void this.exclusive(() => this.reconcile()).finally(() => {
-      this.reconciling = false;
-      // A kick that came after the last look, before this.
-      if (this.dirty && !this.retryTimer) this.kick();
-    });
+    this.reconciler.kick();
   }
 
-  private async reconcile(): Promise<void> {
-    while (this.dirty && !this.closed) {
-      this.dirty = false;
-      try {
-        await this.reconcileOnce();
-      } catch (error) {
-        if (error instanceof LostError) this.loseLease(error.message);
-        else if (!(error instanceof UnknownOutcomeError))
-          this.logger.error({ err: error }, 'reconciliation failed unexpectedly');
-        else this.logger.warn({ reason: error.message }, 'etcd did not answer; trying again');
-        this.retryTimer ??= setTimeout(() => {
-          this.retryTimer = null;
-          this.kick();
-        }, retryMs);
-        return;
-      }
-    }
+  private onReconcileError(error: unknown): void {
+    if (error instanceof LostError) this.loseLease(error.message);
+    else if (error instanceof UnknownOutcomeError)
+      this.logger.warn({ reason: error.message }, 'etcd did not answer; trying again');
+    else this.logger.error({ err: error }, 'reconciliation failed unexpectedly');
   }
 
   private async reconcileOnce(): Promise<void> {
@@ -350,7 +330,7 @@ export class LockAgent {
     if (!this.tenureNow && holder && holder.leaseId === this.candidacy.leaseId) {
       await this.dying;
       if (this.viewNow === view) await this.takeUp(holder, view);
-      else this.dirty = true;
+      else this.kick();
       return;
     }
     if (this.tenureNow) await this.leaveWhenUnhealthy(this.tenureNow);
@@ -443,7 +423,7 @@ export class LockAgent {
     this.attempt(result.view.holder ? 'lost' : 'refused', result.why);
     this.observe(result.view);
     // Refused by the policy, without asking etcd: only an event can change that.
-    if (result.view === view) this.dirty = false;
+    if (result.view === view) this.reconciler.rest();
   }
 
   private whyTakeover(last: Receipt): string {

@@ -192,19 +192,30 @@ describe('a holder that cannot work', () => {
     expect((await fixture.view()).last?.receipt.why).toContain('the broker is away');
   });
 
-  test('keeps the lock when nobody else could, and when it recovers in time', async () => {
+  test('keeps the lock when nobody else could work either', async () => {
     const a = await fixture.holder('us-east-a');
     const { token } = a;
     a.group.becomeCold('the broker is away');
     await new Promise((resolve) => setTimeout(resolve, 2 * a.agent.settings.healthLimitMs));
     await settled(a);
-    expect(a.token).toBe(token);
+    expect([a.token, a.agent.tenure?.phase]).toEqual([token, 'running']);
+    expect(a.group.listener.told).toEqual([`start ${token}`]);
+  });
+
+  test('keeps the lock when it recovers in time, and has all of the limit the next time', async () => {
+    const healthLimitMs = 1_500;
+    const a = await fixture.holder('us-east-a', { settings: { healthLimitMs } });
+    const { token } = a;
+    await fixture.standby('us-west-a');
+    a.group.becomeCold('the broker is away');
+    await settled(a);
     a.group.becomeWarm();
+    await new Promise((resolve) => setTimeout(resolve, healthLimitMs + 100));
     await settled(a);
-    const b = await fixture.standby('us-west-a');
+    a.group.becomeCold('the broker is away');
     await settled(a);
-    expect(a.agent.tenure?.phase).toBe('running');
-    expect(b.group.listener.starts).toEqual([]);
+    expect([a.token, a.agent.tenure?.phase]).toEqual([token, 'running']);
+    expect(a.group.listener.told).toEqual([`start ${token}`]);
   });
 });
 

@@ -74,9 +74,9 @@ describe('a call that awaits a tenure', () => {
     fixture.etcd.putRaw(fixture.etcd.keys.paused, encodeValue('paused', paused).toString());
 
   test('ends when the lock is paused or resumed, and says which', async () => {
-    const a = await fixture.standby('us-east-a');
+    const a = await fixture.holder('us-east-a');
     const pod = instructionsOf(a);
-    const input = { lock: fixture.lock, seq: 1, afterToken: await a.untilHolding() };
+    const input = { lock: fixture.lock, seq: 1, afterToken: a.token };
     const first = pod.awaitTenure({ ...input, paused: false }, over);
     await pause();
     await expect(first).resolves.toMatchObject({
