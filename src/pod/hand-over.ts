@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import type {
   DrainAndHandOverInput,
@@ -22,6 +23,7 @@ const repairWindowMs = 60_000;
 /** For so long only the named successor may acquire. */
 const successorWindowMs = 5_000;
 const keptOutcomes = 50;
+const answerDelayMs = 100;
 /** How the reason begins for which a listener was killed because a tenure in it was lost. */
 export const killedForLoss = 'killed with tenure';
 
@@ -51,7 +53,11 @@ export class HandOver {
   toTargets(input: DrainAndHandOverInput): Promise<HandOverOutcome> {
     const known = this.outcomes.get(input.switchId);
     if (known) return known;
-    const outcome = this.agent.exclusive(() => this.handOverOnce(input));
+    const outcome = this.agent.exclusive(() => this.handOverOnce(input)).then(async (done) => {
+      // The workflows' work that the answer sets in motion can wait until the successor has begun its own.
+      if (done.outcome === 'handed-over') await sleep(answerDelayMs);
+      return done;
+    });
     this.outcomes.set(input.switchId, outcome);
     // A question without an answer may be asked again.
     outcome.catch(() => this.outcomes.delete(input.switchId));
@@ -319,7 +325,7 @@ export class HandOver {
         }
         if (!(error instanceof UnknownOutcomeError)) throw error;
         this.agent.logger.warn({ token: running.token, reason: error.message }, 'no answer; asking again');
-        await new Promise((resolve) => setTimeout(resolve, settlePauseMs));
+        await sleep(settlePauseMs);
       }
     }
     return null;
@@ -334,7 +340,7 @@ export class HandOver {
     const giveUpAt = performance.now() + agent.settings.leaseTtlMs;
     const waiting = (): boolean => running.isValid() && performance.now() < giveUpAt && !agent.stopping;
     while (waiting() && !agent.listeners.isReady(agent.lock))
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await sleep(10);
     return agent.listeners.isReady(agent.lock) ? null : 'no spare listener became ready in time';
   }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import type { Attempt, AwaitTenureResult, Receipt, Tenure } from '../../workflows/contract';
@@ -15,6 +16,8 @@ import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
 
 const keptReceipts = 1_000;
+/** An empty queue has no first message to wait for. */
+const announceDelayMs = 150;
 const firstBackoffMs = 5_000;
 const maxBackoffMs = 300_000;
 /** A tenure of this length makes the next give-up the first one again. */
@@ -115,6 +118,7 @@ export class LockAgent {
     });
     this.listeners.on('firstMessage', (process, lock, token, startedAt) => {
       const tenure = mine(process, lock, token);
+      tenure?.noteFirstMessage();
       if (tenure) void this.completeReceipt(tenure, startedAt);
     });
     this.listeners.on('halted', (process, lock, token, why) => {
@@ -225,7 +229,9 @@ export class LockAgent {
     this.listeners.hold(this.lock);
     this.metrics.tenure('start');
     this.metrics.holding(holder.token);
-    void this.attachReceipt(running).finally(() => {
+    // The workflow hears of it after the first message: what it then sets in motion must not delay that.
+    const quiet = Promise.race([running.worked, sleep(announceDelayMs)]);
+    void quiet.then(() => this.attachReceipt(running)).finally(() => {
       const { token, receipt: known } = running;
       this.logger.info({ token, cause: known?.cause, reason: known?.why }, 'holding the lock');
       this.subscription.announce(running);

@@ -18,6 +18,8 @@ export type TenurePhase = 'running' | 'draining' | 'idle' | 'ended';
 export class RunningTenure {
   /** Resolves with the reason when the tenure is over in this pod. */
   readonly ended: Promise<string>;
+  /** Resolves when its first message was handed to the handler, or it ended without one. */
+  readonly worked: Promise<void>;
   readonly startedAtMs = Date.now();
   receipt: Receipt | null;
   consuming = false;
@@ -25,6 +27,7 @@ export class RunningTenure {
   private deadline: bigint;
   private timer: NodeJS.Timeout;
   private resolveEnded!: (why: string) => void;
+  private resolveWorked!: () => void;
 
   constructor(
     readonly tenure: Tenure,
@@ -36,6 +39,7 @@ export class RunningTenure {
   ) {
     this.receipt = receipt;
     this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
+    this.worked = new Promise((resolve) => (this.resolveWorked = resolve));
     this.deadline = deadlineOf(extension, settings.deadlineMarginMs);
     this.timer = setTimeout(() => this.checkDeadline(), msUntil(this.deadline));
     process.start({
@@ -102,12 +106,17 @@ export class RunningTenure {
     this.process.resume(this.tenure.lock, this.token);
   }
 
+  noteFirstMessage(): void {
+    this.resolveWorked();
+  }
+
   /** Idempotent. Says whether it was this call that ended it. */
   end(why: string): boolean {
     if (this.phaseNow === 'ended') return false;
     this.phaseNow = 'ended';
     clearTimeout(this.timer);
     this.resolveEnded(why);
+    this.resolveWorked();
     return true;
   }
 

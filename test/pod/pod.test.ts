@@ -20,7 +20,7 @@ const instructionsOf = ({ agent }: ScriptedPod, ...names: string[]): Pod =>
 describe('the order of instructions', () => {
   /** The call's answer, or its refusal; never throws before it has begun. */
   const awaitTenure = async (pod: Pod, seq: number, lock = fixture.lock): Promise<AwaitTenureResult> =>
-    pod.awaitTenure({ lock, seq, afterToken: 0 }, over);
+    pod.awaitTenure({ lock, seq, afterToken: 0 }, AbortSignal.timeout(5_000));
 
   test('an older one about standing is refused, and changes nothing', async () => {
     const a = await fixture.holder('us-east-a');
