@@ -66,7 +66,13 @@ export class Servers {
 
 /** The sentence for an operator, where a server did not answer or refused. */
 export function asCommandError(error: unknown): unknown {
-  const expected = ['WorkflowsAwayError', 'TemporalAwayError', 'UnknownOutcomeError', 'RefusedError', 'LostError'];
+  const expected = [
+    'WorkflowsAwayError',
+    'TemporalAwayError',
+    'UnknownOutcomeError',
+    'RefusedError',
+    'LostError',
+  ];
   return error instanceof Error && expected.includes(error.name)
     ? new CommandError(error.message, { cause: error })
     : error;

@@ -53,11 +53,13 @@ export class HandOver {
   toTargets(input: DrainAndHandOverInput): Promise<HandOverOutcome> {
     const known = this.outcomes.get(input.switchId);
     if (known) return known;
-    const outcome = this.agent.exclusive(() => this.handOverOnce(input)).then(async (done) => {
-      // The workflows' work that the answer sets in motion can wait until the successor has begun its own.
-      if (done.outcome === 'handed-over') await sleep(answerDelayMs);
-      return done;
-    });
+    const outcome = this.agent
+      .exclusive(() => this.handOverOnce(input))
+      .then(async (done) => {
+        // The workflows' work that the answer sets in motion can wait until the successor has begun its own.
+        if (done.outcome === 'handed-over') await sleep(answerDelayMs);
+        return done;
+      });
     this.outcomes.set(input.switchId, outcome);
     // A question without an answer may be asked again.
     outcome.catch(() => this.outcomes.delete(input.switchId));
@@ -339,8 +341,7 @@ export class HandOver {
     // The spare may have been forked a moment ago.
     const giveUpAt = performance.now() + agent.settings.leaseTtlMs;
     const waiting = (): boolean => running.isValid() && performance.now() < giveUpAt && !agent.stopping;
-    while (waiting() && !agent.listeners.isReady(agent.lock))
-      await sleep(10);
+    while (waiting() && !agent.listeners.isReady(agent.lock)) await sleep(10);
     return agent.listeners.isReady(agent.lock) ? null : 'no spare listener became ready in time';
   }
 

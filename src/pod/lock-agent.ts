@@ -231,11 +231,13 @@ export class LockAgent {
     this.metrics.holding(holder.token);
     // The workflow hears of it after the first message: what it then sets in motion must not delay that.
     const quiet = Promise.race([running.worked, sleep(announceDelayMs)]);
-    void quiet.then(() => this.attachReceipt(running)).finally(() => {
-      const { token, receipt: known } = running;
-      this.logger.info({ token, cause: known?.cause, reason: known?.why }, 'holding the lock');
-      this.subscription.announce(running);
-    });
+    void quiet
+      .then(() => this.attachReceipt(running))
+      .finally(() => {
+        const { token, receipt: known } = running;
+        this.logger.info({ token, cause: known?.cause, reason: known?.why }, 'holding the lock');
+        this.subscription.announce(running);
+      });
     return running;
   }
 

@@ -37,7 +37,7 @@ test('the least configuration gets every default', () => {
           declare: true,
           deadLetterExchange: 'orders.dead',
           deliveryLimit: 100,
-          prefetch: 200,
+          prefetch: 10,
           concurrency: 10,
           maxDeliveries: 5,
           heartbeatSeconds: 5,

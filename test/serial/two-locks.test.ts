@@ -5,12 +5,17 @@ import { TestSystem } from '../support/test-system';
 let system: TestSystem;
 let second: Publisher;
 
+const secondIsHeld = (): Promise<void> =>
+  eventually(async () => {
+    if (!(await system.secondStore.read()).holder) throw new Error('nobody holds the second lock');
+  }, 20_000);
+
 beforeEach(async () => {
   system = await TestSystem.create({ secondLock: true });
   await system.startRegions();
   system.startPod('us-east-a');
   await system.untilHeldBy('us-east-a');
-  await eventually(async () => expect((await system.secondStore.read()).holder).not.toBeNull(), 20_000);
+  await secondIsHeld();
   system.startPod('us-west-a');
   await system.untilReady('us-west-a');
   (await system.connectPublisher()).start(100);
@@ -47,7 +52,7 @@ test('one lock lost from outside kills the shared listener; the other goes on in
   );
   expect(after.holder?.pod).toBe(before.holder?.pod);
   expect(after.last?.receipt.cause).toBe('listener-restart');
-  await eventually(async () => expect((await system.secondStore.read()).holder).not.toBeNull(), 10_000);
+  await secondIsHeld();
   await system.untilProcessed(system.processed() + 100);
   expect(await system.settle()).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
 });
