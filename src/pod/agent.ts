@@ -45,7 +45,7 @@ export class Agent implements HealthPort {
   private readonly healthServer: HealthServer;
   private readonly temporal: TemporalLink;
   private readonly loopCheck: NodeJS.Timeout;
-  private lastLoopMs = Date.now();
+  private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
 
   constructor({ config, region, podName, createLogger }: AgentOptions) {
@@ -66,7 +66,7 @@ export class Agent implements HealthPort {
       this.agents.set(settings.name, agent);
     }
     this.healthServer = new HealthServer(config.health, this, this.logger);
-    this.loopCheck = setInterval(() => (this.lastLoopMs = Date.now()), loopCheckMs);
+    this.loopCheck = setInterval(() => (this.lastLoopMs = performance.now()), loopCheckMs);
   }
 
   /** Opens the health endpoint and starts everything else in the background. */
@@ -87,8 +87,9 @@ export class Agent implements HealthPort {
   }
 
   health(): { ok: boolean; why: string } {
-    const stuckMs = Date.now() - this.lastLoopMs;
-    if (stuckMs > loopStuckMs) return { ok: false, why: `the agent's loop stood still for ${stuckMs} ms` };
+    const stuckMs = performance.now() - this.lastLoopMs;
+    if (stuckMs > loopStuckMs)
+      return { ok: false, why: `the agent's loop stood still for ${Math.round(stuckMs)} ms` };
     for (const agent of this.agents.values())
       if (agent.tenure && agent.tenure.phase === 'running' && agent.tenure.marginMs < 0)
         return { ok: false, why: `tenure ${agent.tenure.token} of ${agent.lock} runs past its deadline` };

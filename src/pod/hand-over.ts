@@ -149,7 +149,7 @@ export class HandOver {
     if (result.outcome === 'lost') return agent.endTenure(running, 'lost', result.why);
     if (result.outcome === 'refused') return this.giveUp(running, `${why}; ${result.why}`);
     // Killed for another lock's sake, it says nothing about this one.
-    if (!why.startsWith(killedForLoss)) this.lastRepairMs = Date.now();
+    if (!why.startsWith(killedForLoss)) this.lastRepairMs = performance.now();
     const { holder } = result.view;
     if (holder === null || holder.leaseId !== agent.candidacy.leaseId)
       return agent.endTenure(running, 'lost', 'etcd shows another holder');
@@ -336,7 +336,7 @@ export class HandOver {
   private async whyNoRestart(running: RunningTenure): Promise<string | null> {
     const { agent } = this;
     if (!running.isValid()) return 'the deadline has passed';
-    if (Date.now() - this.lastRepairMs < repairWindowMs)
+    if (performance.now() - this.lastRepairMs < repairWindowMs)
       return `it is the second listener exit within ${repairWindowMs / 1000} s`;
     // The spare may have been forked a moment ago.
     const giveUpAt = performance.now() + agent.settings.leaseTtlMs;

@@ -257,7 +257,7 @@ export class LockAgent {
     const line = { token: running.token, event, reason: why };
     if (event === 'lost' || event === 'deadline') this.logger.warn(line, 'tenure ended');
     else this.logger.info(line, 'tenure ended');
-    if (Date.now() - running.startedAtMs > steadyTenureMs) this.giveUps = 0;
+    if (performance.now() - running.startedAtMs > steadyTenureMs) this.giveUps = 0;
     // Of a hand-over that the workflow ordered, it hears by the answer.
     if (event !== 'hand_over' || this.stoppingNow) this.tellTenureEnded(running.token, why);
     this.kick();
@@ -282,14 +282,14 @@ export class LockAgent {
   /** This pod must not win the lock again at once. Longer each time. */
   backOff(): void {
     const backoffMs = Math.min(firstBackoffMs * 2 ** this.giveUps++, maxBackoffMs);
-    this.backoffUntilMs = Date.now() + backoffMs;
+    this.backoffUntilMs = performance.now() + backoffMs;
     setTimeout(() => this.kick(), backoffMs + 1).unref();
     this.logger.warn({ backoffMs, reason: 'gave the lock up' }, 'not competing for a while');
   }
 
   /** What the candidate key should say now. */
   wantCandidate(): void {
-    const backingOff = Date.now() < this.backoffUntilMs;
+    const backingOff = performance.now() < this.backoffUntilMs;
     const state = this.stoppingNow
       ? 'draining'
       : backingOff
@@ -308,7 +308,7 @@ export class LockAgent {
   /** Why this pod cannot take over now, or `null`. */
   whyNotReady(): string | null {
     if (this.stoppingNow) return 'is shutting down';
-    if (Date.now() < this.backoffUntilMs) return 'gave the lock up a moment ago and backs off';
+    if (performance.now() < this.backoffUntilMs) return 'gave the lock up a moment ago and backs off';
     if (!this.candidacy.leaseId) return 'has no lease in etcd';
     if (!this.listeners.isReady(this.lock)) return this.listeners.whyNotReady(this.lock);
     if (this.remainingMs() <= 0) return 'its lease has no confirmed extension in time';

@@ -59,14 +59,14 @@ export class Pod implements PodPort {
   async startListener({ lock, tenure }: TenureInput): Promise<StartListenerResult> {
     const agent = this.agent(lock);
     agent.kick();
-    const giveUpAt = Date.now() + listenerStartLimitMs;
+    const giveUpAt = performance.now() + listenerStartLimitMs;
     for (;;) {
       const running = agent.tenure;
       if (running && running.token > tenure.token)
         return { outcome: 'refused', why: `a newer tenure runs, with token ${running.token}` };
       if (running?.token === tenure.token && running.consuming)
         return { outcome: 'started', why: `the listener consumes with token ${tenure.token}` };
-      if (Date.now() >= giveUpAt) {
+      if (performance.now() >= giveUpAt) {
         const why = running ? 'the listener does not consume yet' : 'this pod does not hold the lock';
         return { outcome: 'refused', why };
       }
@@ -144,10 +144,10 @@ export class Pod implements PodPort {
 
   async awaitSuccessor(input: AwaitSuccessorInput, signal: AbortSignal): Promise<AwaitSuccessorResult> {
     const { store } = this.agent(input.lock);
-    const giveUpAt = Date.now() + input.waitMs;
+    const giveUpAt = performance.now() + input.waitMs;
     for (;;) {
       const receipt = await store.readReceipt(input.switchId);
-      const enough = receipt?.firstStartedAt != null || Date.now() >= giveUpAt || signal.aborted;
+      const enough = receipt?.firstStartedAt != null || performance.now() >= giveUpAt || signal.aborted;
       if (enough) {
         const { holder } = await store.read();
         return { holder: holder && tenureOf(input.lock, holder), receipt };

@@ -20,7 +20,7 @@ export class RunningTenure {
   readonly ended: Promise<string>;
   /** Resolves when its first message was handed to the handler, or it ended without one. */
   readonly worked: Promise<void>;
-  readonly startedAtMs = Date.now();
+  readonly startedAtMs = performance.now();
   receipt: Receipt | null;
   consuming = false;
   private phaseNow: TenurePhase = 'running';

@@ -96,7 +96,7 @@ export class TemporalLink implements WorkflowNotices {
 
   private announceWhereNeeded(): void {
     if (!this.client || !this.workers || this.stopped) return;
-    const now = Date.now();
+    const now = performance.now();
     for (const [lock, agent] of this.agents) {
       const last = this.lastSignalMs.get(lock);
       const pauseMs = this.gone.has(lock) ? goneRetryMs : podReadyAfterMs;

@@ -10,11 +10,11 @@ const keptAttempts = 20;
 export class TenureSubscription {
   private attempts: Attempt[] = [];
   private current: { afterToken: number; resolve: (result: AwaitTenureResult) => void } | null = null;
-  private lastEndedAtMs = Date.now();
+  private lastEndedAtMs = performance.now();
 
   /** ms since a wait was last open; 0 while one is. */
   get idleMs(): number {
-    return this.current ? 0 : Date.now() - this.lastEndedAtMs;
+    return this.current ? 0 : performance.now() - this.lastEndedAtMs;
   }
 
   record(attempt: Attempt): void {
@@ -42,7 +42,7 @@ export class TenureSubscription {
           signal.removeEventListener('abort', onAbort);
           if (this.current === wait) {
             this.current = null;
-            this.lastEndedAtMs = Date.now();
+            this.lastEndedAtMs = performance.now();
           }
           resolve(result);
         },

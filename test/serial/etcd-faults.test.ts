@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startDevStack, type DevStack } from '../../src/dev/dev-stack';
@@ -235,5 +235,6 @@ test('an etcd leader with a stalled disk confirms no extension: the old listener
     await system?.stop();
     await stack?.stop();
     for (const mount of mounts) mount?.unmount();
+    rmSync(parent, { recursive: true, force: true });
   }
 }, 120_000);

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -282,7 +282,7 @@ export class TestSystem {
       .filter((entry) => String(entry['msg']).includes(text));
   }
 
-  /** Idempotent. Kills what runs and deletes the queues. */
+  /** Idempotent. Kills what runs, and deletes the queues and the folder. */
   async stop(): Promise<void> {
     for (const pod of this.pods.values()) pod.kill();
     this.etcd.close();
@@ -301,6 +301,7 @@ export class TestSystem {
     } catch {
       // The test has ended the broker; its queues went with it.
     }
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   /** Or the next test's pods, which poll the same region queues, would carry on with them. */
