@@ -16,6 +16,7 @@ import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
 
 const keptReceipts = 1_000;
+const refreshDelayMs = 30;
 /** An empty queue has no first message to wait for. */
 const announceDelayMs = 150;
 const firstBackoffMs = 5_000;
@@ -52,6 +53,7 @@ export class LockAgent {
   private unhealthySinceMs: number | null = null;
   private lostLeaseId: string | null = null;
   private watch: LockWatch | null = null;
+  private refreshTimer: NodeJS.Timeout | null = null;
 
   constructor(
     readonly settings: LockSettings,
@@ -173,6 +175,7 @@ export class LockAgent {
   async finish(): Promise<void> {
     this.closed = true;
     this.reconciler.close();
+    if (this.refreshTimer) clearTimeout(this.refreshTimer);
     this.watch?.close();
     const leaseId = this.candidacy.leaseId;
     this.candidacy.abandon();
@@ -471,7 +474,11 @@ export class LockAgent {
     // The event itself tells a loss or a hand-over one round trip before the read does.
     if (view && hint.holder !== undefined && hint.revision > view.revision)
       this.observe({ ...view, holder: hint.holder, revision: hint.revision });
-    void this.refresh();
+    // The rest is not urgent, and changes come in groups: one read for all of them.
+    this.refreshTimer ??= setTimeout(() => {
+      this.refreshTimer = null;
+      if (!this.closed) void this.refresh();
+    }, refreshDelayMs);
   }
 
   /** Reads the lock anew; without an answer the next event, extension or retry does. */
