@@ -3,7 +3,7 @@ import { startDevStack, type DevStack } from '../../src/dev/dev-stack';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { GuardReader } from '../../src/etcd/guard-reader';
 import type { WatchHint } from '../../src/pod/lock-store';
-import { eventually, LockFixture } from './lock-fixture';
+import { eventually, LockFixture } from '../etcd/lock-fixture';
 
 const timeoutMs = 500;
 let stack: DevStack;
