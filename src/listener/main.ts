@@ -101,8 +101,8 @@ async function openLock(
     clients.push(client);
     const holder = new GuardReader(client);
     const reader = { readHolder: () => holder.readHolder(lock) };
-    // Whether it answers is of no interest yet; the guard asks before each message.
     const attempts = new AttemptRecord(client, lock);
+    // Whether it answers is of no interest yet; the guard asks before each message.
     const warmUp = (): void => void reader.readHolder().catch(() => {});
     warmUp();
     void attempts.prepare();
