@@ -88,7 +88,7 @@ export class DemoSystem {
     options.say('starting etcd, RabbitMQ and Temporal');
     const stack = await startDevStack({ onProgress: options.say });
     // What would not run on the pods' machines leaves them the processors.
-    if (stack.temporal?.pid) setPriority(stack.temporal.pid, elsewherePriority);
+    stack.lowerTemporalPriority(elsewherePriority);
     let system: DemoSystem | undefined;
     try {
       options.signal.throwIfAborted();

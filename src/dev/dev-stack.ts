@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdCluster, startEtcdCluster } from './etcd-server';
 import { startRabbitmqServer, type RabbitmqServer } from './rabbitmq-server';
@@ -65,6 +65,12 @@ export class DevStack {
   /** @throws Error when this stack did not start its own Temporal. */
   get temporal(): TemporalServer {
     return this.server('temporal');
+  }
+
+  /** Runs it behind everything else; one given by its address is left alone. `niceness`: as for `nice`. */
+  lowerTemporalPriority(niceness: number): void {
+    const pid = this.running.has('temporal') ? this.temporal.pid : undefined;
+    if (pid !== undefined) setPriority(pid, niceness);
   }
 
   /** @throws Error when this stack was started without Toxiproxy. */

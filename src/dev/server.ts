@@ -15,7 +15,7 @@ export interface Command {
 }
 
 export interface ServerOptions {
-  reaper: Reaper;
+  reaper: Pick<Reaper, 'environment' | 'watch'>;
   /** Where the server's output goes, appended. */
   logFile: string;
   /** How long a start may take until the server answers. Default: 60 s. */

@@ -206,12 +206,14 @@ export class EtcdEndpoint {
         }, reject);
       });
       this.requests.answered();
+      // Not cancelled: etcd counts that as a failed request.
+      (stream as IDuplexStream<Q, A> | null)?.end();
       return answer;
     } catch (error) {
+      (stream as IDuplexStream<Q, A> | null)?.cancel();
       throw this.failed(error, stream !== null, began);
     } finally {
       clearTimeout(timer);
-      (stream as IDuplexStream<Q, A> | null)?.cancel();
     }
   }
 

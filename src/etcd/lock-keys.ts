@@ -37,7 +37,8 @@ export class LockKeys {
     this.paused = `${this.prefix}paused`;
     this.candidates = `${this.prefix}candidates/`;
     this.receipts = `${this.prefix}receipts/`;
-    this.attempts = `${this.prefix}attempts/`;
+    // Not below the prefix: everybody who watches the lock would be woken by each redelivered message.
+    this.attempts = `/baton-attempts/${lock}/`;
   }
 
   candidate(region: string, pod: string): string {
@@ -80,6 +81,8 @@ export const schemas = {
     standing: z.boolean(),
     since: z.string(),
     version: z.string(),
+    offer: z.object({ id: z.string(), region: z.string(), pod: z.string() }).exactOptional(),
+    preparedFor: z.string().exactOptional(),
   }),
   successor: z.object({ region: z.string(), switchId: z.string() }),
   blocked: z.object({ why: z.string() }),

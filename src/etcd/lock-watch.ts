@@ -2,7 +2,7 @@ import type { IWatchRequest, IWatchResponse } from 'etcd3';
 import type { LockWatch, WatchHint } from '../pod/lock-store';
 import type { EtcdClient } from './etcd-client';
 import type { WatchedStream } from './etcd-endpoint';
-import { prefixEnd, revisionNumber, type LockKeys } from './lock-keys';
+import { decodeValue, prefixEnd, revisionNumber, type LockKeys } from './lock-keys';
 import { parseHolder, type Report } from './lock-view';
 
 type Watched = WatchedStream<IWatchRequest, IWatchResponse>;
@@ -90,16 +90,23 @@ export class EtcdLockWatch implements LockWatch {
   private hintFrom(response: IWatchResponse): WatchHint | null {
     let revision = 0;
     let holder: WatchHint['holder'];
+    let offering = false;
     for (const event of response.events) {
       const key = event.kv.key.toString();
       const at = revisionNumber(event.kv.mod_revision);
       if (at < this.seen) continue;
-      if (key.startsWith(this.keys.receipts) || key.startsWith(this.keys.attempts)) continue;
+      if (key.startsWith(this.keys.receipts)) continue;
       this.seen = revision = at;
       if (key === this.keys.holder) holder = event.type === 'Put' ? parseHolder(event.kv, this.report) : null;
+      if (key.startsWith(this.keys.candidates) && event.type === 'Put')
+        offering ||= isOffering(key, event.kv.value);
     }
     if (revision === 0) return null;
-    return holder === undefined ? { revision } : { revision, holder };
+    return {
+      revision,
+      ...(holder === undefined ? {} : { holder }),
+      ...(offering ? { offering } : {}),
+    };
   }
 
   /** After half the silence it asks etcd for a sign of life; after all of it the stream counts as dead. */
@@ -130,4 +137,9 @@ export class EtcdLockWatch implements LockWatch {
     this.watched?.stream.cancel();
     this.watched = null;
   }
+}
+
+function isOffering(key: string, value: Buffer): boolean {
+  const decoded = decodeValue('candidate', key, value);
+  return 'value' in decoded && (decoded.value.offer ?? decoded.value.preparedFor) !== undefined;
 }

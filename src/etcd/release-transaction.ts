@@ -62,7 +62,14 @@ export function buildReleaseTransaction(
 }
 
 export function putCandidate(keys: LockKeys, candidate: CandidateWrite) {
-  const { region, pod, leaseId, state, standing, since, version } = candidate;
-  const value = encodeValue('candidate', { state, standing, since, version });
+  const { region, pod, leaseId, state, standing, since, version, offer, preparedFor } = candidate;
+  const value = encodeValue('candidate', {
+    state,
+    standing,
+    since,
+    version,
+    ...(offer === undefined ? {} : { offer }),
+    ...(preparedFor === undefined ? {} : { preparedFor }),
+  });
   return put(keys.candidate(region, pod), value, leaseId);
 }

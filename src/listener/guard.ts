@@ -25,6 +25,8 @@ export interface GuardOptions {
   marginMs: number;
   verificationMaxAgeMs: number;
   abortLeadMs: number;
+  /** Begin of a read that has already shown this tenure as holder. */
+  readBeganNs?: bigint;
   /** Shortly before the deadline, with no extension in sight: running handlers should stop. */
   onAbort: () => void;
   /** Once, when the tenure is over, whatever found it out; not after `end`. */
@@ -62,6 +64,7 @@ export class Guard {
   /** Oldest first; the last one may still be waiting for its read to begin. */
   private batches: Waiting[] = [];
   private readsInFlight = 0;
+  private begun = 0;
   private newestReadBeganNs = 0n;
   private readScheduled = false;
   private readTimer: NodeJS.Timeout | null = null;
@@ -71,6 +74,7 @@ export class Guard {
 
   constructor(private readonly options: GuardOptions) {
     this.deadlineNs = options.deadlineNs;
+    this.lastReadBeganNs = options.readBeganNs ?? 0n;
     this.maxAgeNs = BigInt(Math.round(options.verificationMaxAgeMs * 1e6));
     this.abortLeadNs = BigInt(Math.round(options.abortLeadMs * 1e6));
     this.drift = new ClockDrift(options.marginMs / 2);
@@ -79,6 +83,11 @@ export class Guard {
 
   get whyOver(): Over | null {
     return this.over;
+  }
+
+  /** How many reads have begun: while it stays the same, no read began. */
+  get readsBegun(): number {
+    return this.begun;
   }
 
   /** Resolves after a read that began after this call, or when the tenure is over. Never rejects. */
@@ -167,6 +176,7 @@ export class Guard {
     const batch = this.batches.at(-1);
     if (!batch) return;
     this.readsInFlight += 1;
+    this.begun += 1;
     const beganNs = process.hrtime.bigint();
     this.newestReadBeganNs = beganNs;
     batch.readBeganNs = beganNs;
@@ -187,12 +197,18 @@ export class Guard {
       this.finish(holder === null ? 'no holder' : 'another holder');
       return;
     }
+    this.noteHeld(beganNs);
+    this.readIfDue();
+  }
+
+  /** A read begun then, perhaps somebody else's, has shown this tenure as holder. */
+  noteHeld(beganNs: bigint): void {
+    if (this.over) return;
     if (beganNs > this.lastReadBeganNs) this.lastReadBeganNs = beganNs;
     // Also those whose own, earlier read has not answered: this one began after their call, too.
     while (this.batches[0]?.readBeganNs != null && this.batches[0].readBeganNs <= beganNs) {
       this.batches.shift()?.resolve({ held: true, readBeganNs: beganNs });
     }
-    this.readIfDue();
   }
 
   private unanswered(beganNs: bigint): void {

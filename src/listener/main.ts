@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import type { LockSettings } from '../config/config';
 import { AttemptRecord } from '../etcd/attempt-record';
 import { EtcdClient } from '../etcd/etcd-client';
 import { GuardReader } from '../etcd/guard-reader';
@@ -23,7 +24,8 @@ type Init = Extract<AgentMessage, { kind: 'init' }>;
 
 const runners = new Map<string, TenureRunner>();
 const consumers: AmqpConsumer[] = [];
-const clients: EtcdClient[] = [];
+/** One for all locks, by request timeout in ms. */
+const clients = new Map<number, EtcdClient>();
 const exitLimitMs = 500;
 /** An idle connection to etcd would have to be made anew by the first message of a tenure. */
 const etcdWarmIntervalMs = 10_000;
@@ -47,6 +49,12 @@ function receive(message: AgentMessage): void {
   switch (message.kind) {
     case 'init':
       init(message);
+      return;
+    case 'prepare':
+      runners.get(message.lock)?.prepare(message);
+      return;
+    case 'unprepare':
+      runners.get(message.lock)?.unprepare(message.n);
       return;
     case 'start':
       runners.get(message.lock)?.start(message);
@@ -97,16 +105,11 @@ async function openLock(
   try {
     const handler = await loadHandler(lock, settings.handler);
     await watching;
-    const client = new EtcdClient(etcd, { requestTimeoutMs: settings.requestTimeoutMs });
-    clients.push(client);
+    const client = clientFor(etcd, settings);
     const holder = new GuardReader(client);
     const reader = { readHolder: () => holder.readHolder(lock) };
     const attempts = new AttemptRecord(client, lock);
-    // Whether it answers is of no interest yet; the guard asks before each message.
-    const warmUp = (): void => void reader.readHolder().catch(() => {});
-    warmUp();
     void attempts.prepare();
-    setInterval(warmUp, etcdWarmIntervalMs);
     const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
     consumers.push(consumer);
     const runner = new TenureRunner({
@@ -130,10 +133,24 @@ async function openLock(
   }
 }
 
+/** Connected before it is needed, and kept so. */
+function clientFor(etcd: Init['etcd'], { name, requestTimeoutMs }: LockSettings): EtcdClient {
+  const known = clients.get(requestTimeoutMs);
+  if (known) return known;
+  const client = new EtcdClient(etcd, { requestTimeoutMs });
+  clients.set(requestTimeoutMs, client);
+  const reader = new GuardReader(client);
+  // Whether it answers is of no interest yet; the guard asks before each message.
+  const warmUp = (): void => void reader.readHolder(name).catch(() => {});
+  warmUp();
+  setInterval(warmUp, etcdWarmIntervalMs);
+  return client;
+}
+
 async function exit(): Promise<void> {
   setTimeout(() => process.exit(0), exitLimitMs);
   for (const runner of runners.values()) runner.close();
   await Promise.all(consumers.map((consumer) => consumer.close()));
-  for (const client of clients) client.close();
+  for (const client of clients.values()) client.close();
   process.exit(0);
 }

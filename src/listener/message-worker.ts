@@ -3,6 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Logger } from 'pino';
 import type { LockSettings } from '../config/config';
 import type { AmqpConsumer } from './amqp-consumer';
+import type { Held } from './advance-consumer';
 import { attemptId, countAttempt, redeliveries, type AttemptRecord } from './attempt-count';
 import type { Guard } from './guard';
 import type { Handler, HandlerContext, Message } from './handler';
@@ -26,7 +27,8 @@ interface Work {
   message: ConsumeMessage;
   channel: Channel;
   receivedNs: bigint;
-  startedNs: bigint;
+  /** `performance.now()`. */
+  startedAt: number;
   /** Real attempts begun, this one included; 0 while uncounted, as a first delivery is. */
   attempts: number;
   controller: AbortController | null;
@@ -34,7 +36,7 @@ interface Work {
 }
 
 /** A run of handlers that never wait is interrupted after this time, so that deadlines and pings are read. */
-const sliceNs = 10_000_000n;
+const sliceMs = 10;
 const firstDeadLetterRetryMs = 200;
 const maxDeadLetterRetryMs = 5_000;
 
@@ -60,11 +62,15 @@ export class MessageWorker {
   private settling = 0;
   private readonly running = new Set<Work>();
   private pumping = false;
-  private sliceBeganNs = 0n;
+  private sliceBeganAt = 0;
+  /** Shared by the messages that come before the next read begins. */
+  private stampNs = 0n;
+  private stampedAtRead = -1;
   private yielding = false;
   private awaited: Promise<unknown> | null = null;
   private anyStarted = false;
   private idleWaiters: (() => void)[] = [];
+  private whenWorkedOff: (() => void) | null = null;
 
   constructor(private readonly options: MessageWorkerOptions) {}
 
@@ -73,12 +79,18 @@ export class MessageWorker {
     return this.slotsTaken + this.settling;
   }
 
-  readonly accept = (message: ConsumeMessage, channel: Channel): void => {
+  /** Messages received before the tenure began, in their order. Starts at once what is verified already. */
+  takeHeld(held: readonly Held[]): void {
+    for (const { message, channel, receivedNs } of held) this.accept(message, channel, receivedNs);
+    this.pump();
+  }
+
+  readonly accept = (message: ConsumeMessage, channel: Channel, receivedNs = this.stamp()): void => {
     const work: Work = {
       message,
       channel,
-      receivedNs: process.hrtime.bigint(),
-      startedNs: 0n,
+      receivedNs,
+      startedAt: 0,
       attempts: 0,
       controller: null,
       aborted: false,
@@ -121,12 +133,39 @@ export class MessageWorker {
     return result;
   }
 
+  /** Resolves at the first moment at which nothing is left to do: none in flight, none waiting. */
+  workedOff(): Promise<void> {
+    return new Promise((resolve) => {
+      this.whenWorkedOff = resolve;
+      this.wakeWorkedOff();
+    });
+  }
+
+  private wakeWorkedOff(): void {
+    if (!this.whenWorkedOff || this.busy > 0 || this.fresh.length > 0 || this.redelivered.length > 0) return;
+    this.whenWorkedOff();
+    this.whenWorkedOff = null;
+  }
+
   private takeUnstarted(): Work[] {
     this.verified = 0;
     return [...this.fresh.splice(0), ...this.redelivered.splice(0)];
   }
 
   // --- from received to started --------------------------------------------------------------------------
+
+  /**
+   * When a message was received, or earlier: no read has begun in between, so that exactly those reads that began
+   * after the stamp also began after the message was received.
+   */
+  private stamp(): bigint {
+    const { readsBegun } = this.options.guard;
+    if (readsBegun !== this.stampedAtRead) {
+      this.stampedAtRead = readsBegun;
+      this.stampNs = process.hrtime.bigint();
+    }
+    return this.stampNs;
+  }
 
   /** All callers before the next read begins share one promise, so this costs no promise per message. */
   private askGuard(): void {
@@ -141,19 +180,26 @@ export class MessageWorker {
 
   private noteVerified(readBeganNs: bigint): void {
     const nowNs = process.hrtime.bigint();
+    let stampNs = -1n;
+    let seconds = 0;
     for (; this.verified < this.fresh.length; this.verified += 1) {
       const work = this.fresh[this.verified];
       if (!work || work.receivedNs >= readBeganNs) return;
-      this.options.metrics.guardSeconds.observe(Number(nowNs - work.receivedNs) / 1e9);
+      if (work.receivedNs !== stampNs) {
+        stampNs = work.receivedNs;
+        seconds = Number(nowNs - stampNs) / 1e9;
+      }
+      this.options.metrics.guardSeconds.observe(seconds);
     }
   }
 
-  private pump(): void {
+  /** Starts what may start. */
+  pump(): void {
     if (this.pumping) return;
     this.pumping = true;
     const { guard, consumer, settings } = this.options;
     while (this.slotsTaken < settings.queue.concurrency && !this.yielding) {
-      if (this.redelivered.length > 0 && this.lane === null && !guard.draining && !guard.whyOver) {
+      if (this.laneMayTake() && !guard.draining && !guard.whyOver) {
         void this.workRedelivered(this.redelivered.shift() as Work);
         continue;
       }
@@ -168,6 +214,7 @@ export class MessageWorker {
           break;
         }
       }
+      if (this.verified === 0) this.noteVerified(guard.lastReadBeganNs);
       this.fresh.shift();
       if (this.verified > 0) this.verified -= 1;
       // On a channel that is gone it would be delivered, and worked on, a second time.
@@ -176,6 +223,13 @@ export class MessageWorker {
       this.call(work);
     }
     this.pumping = false;
+    this.wakeWorkedOff();
+  }
+
+  /** A redelivered message has to be counted first: the first message of a tenure is another one, if there is one. */
+  private laneMayTake(): boolean {
+    if (this.redelivered.length === 0 || this.lane !== null) return false;
+    return this.anyStarted || this.fresh.length === 0;
   }
 
   private async workRedelivered(work: Work): Promise<void> {
@@ -207,13 +261,13 @@ export class MessageWorker {
   /** Calls the handler in this very tick. The slot is taken already. */
   private call(work: Work): void {
     const { handler, metrics, onFirstMessage } = this.options;
-    work.startedNs = process.hrtime.bigint();
-    if (work.startedNs - this.sliceBeganNs > sliceNs) this.yieldSoon();
+    work.startedAt = performance.now();
+    if (work.startedAt - this.sliceBeganAt > sliceMs) this.yieldSoon();
     this.running.add(work);
     metrics.counts.inFlight += 1;
     if (!this.anyStarted) {
       this.anyStarted = true;
-      const waitedMs = Math.round(Number(work.startedNs - work.receivedNs) / 1e6);
+      const waitedMs = Math.round(Number(process.hrtime.bigint() - work.receivedNs) / 1e6);
       this.log(work).debug({ waitedMs, attempts: work.attempts }, 'first message started');
       onFirstMessage(Date.now());
     }
@@ -237,7 +291,7 @@ export class MessageWorker {
     this.yielding = true;
     setImmediate(() => {
       this.yielding = false;
-      this.sliceBeganNs = process.hrtime.bigint();
+      this.sliceBeganAt = performance.now();
       this.pump();
     });
   }
@@ -270,7 +324,7 @@ export class MessageWorker {
     this.finished += 1;
     counts.inFlight -= 1;
     counts.lastFinishedAt = Date.now();
-    handlerSeconds.observe(Number(process.hrtime.bigint() - work.startedNs) / 1e9);
+    handlerSeconds.observe((performance.now() - work.startedAt) / 1_000);
   }
 
   private succeeded(work: Work): void {
@@ -361,6 +415,7 @@ export class MessageWorker {
   }
 
   private wakeIdle(): void {
+    this.wakeWorkedOff();
     if (this.busy > 0 || this.idleWaiters.length === 0) return;
     for (const wake of this.idleWaiters.splice(0)) wake();
   }

@@ -15,11 +15,28 @@ export type AgentMessage =
       locks: ListenerLock[];
       logLevel: string;
     }
-  /** Begin to consume for this tenure. Sent only when the tenure is valid. */
+  /**
+   * Consume ahead, hold what comes, and ask etcd again and again who is holder: a tenure above `afterToken` on this
+   * lease begins at once, without a `start`. Sent again with a later deadline after each confirmed extension.
+   */
+  | {
+      kind: 'prepare';
+      lock: string;
+      leaseId: string;
+      afterToken: number;
+      deadlineNs: bigint;
+      marginMs: number;
+    }
+  /** Return what is held and answer `unprepared`. Without effect, and answer, when the tenure has begun. */
+  | { kind: 'unprepare'; lock: string; n: number }
+  /** Begin to consume for this tenure, unless it has begun already. Sent only when the tenure is valid. */
   | { kind: 'start'; lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }
   /** A confirmed extension. Only the latest is sent. */
   | { kind: 'deadline'; lock: string; token: number; deadlineNs: bigint }
-  /** Cancel, return what was not started, finish what is in flight, close the channel, answer `drained`. */
+  /**
+   * Cancel, return what was not started, finish what is in flight, answer `drained`; then close the channel, which
+   * makes sure of the acknowledgements.
+   */
   | { kind: 'drain'; lock: string; token: number; limitMs: number }
   /** After a refused hand-over: consume again under the same token. */
   | { kind: 'resume'; lock: string; token: number }
@@ -34,6 +51,11 @@ export type ListenerMessage =
   | { kind: 'warm'; lock: string }
   /** Broker not reachable, or the queue is not usable; it keeps trying and says `warm` when it is back. */
   | { kind: 'cold'; lock: string; why: string }
+  /** The broker delivers ahead, to be held. */
+  | { kind: 'prepared'; lock: string }
+  | { kind: 'unprepared'; lock: string; n: number }
+  /** A prepared tenure has begun: a read showed it. */
+  | { kind: 'started'; lock: string; token: number }
   | { kind: 'consuming'; lock: string; token: number }
   /** The first message of a tenure was handed to the handler. */
   | { kind: 'first-message'; lock: string; token: number; startedAt: number }

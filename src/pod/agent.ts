@@ -60,7 +60,9 @@ export class Agent implements HealthPort {
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
       const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
-      const store = new EtcdLock(this.etcd, settings.name, { report });
+      // The keeper reads at each interval anyway: a watch that has died silently costs no more than that.
+      const watchSilenceMs = 2 * Math.max(requestTimeoutMs, settings.keeperIntervalMs);
+      const store = new EtcdLock(this.etcd, settings.name, { report, watchSilenceMs });
       const metrics = new LockMetrics(this.podMetrics, settings.name, region);
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
       this.agents.set(settings.name, agent);

@@ -1,9 +1,12 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { CandidateState } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
 import { Keeper, type ExtensionOutcome, type KeeperReports } from './keeper';
 import type { ConfirmedExtension } from './lease-clock';
-import type { CandidateWrite, LockStore, LockView } from './lock-store';
+import type { CandidateNotes, CandidateWrite, LockStore, LockView } from './lock-store';
+
+type Wanted = Pick<CandidateWrite, 'state' | 'standing'> & CandidateNotes;
 
 /** Who this pod is. `pod` is its name plus its boot id. */
 export interface PodIdentity {
@@ -18,8 +21,8 @@ export interface PodIdentity {
  */
 export class Candidacy {
   private keeper: Keeper | null = null;
-  private wanted: { state: CandidateState; standing: boolean } = { state: 'warming', standing: false };
-  private written: { state: CandidateState; standing: boolean } | null = null;
+  private wanted: Wanted = { state: 'warming', standing: false };
+  private written: Wanted | null = null;
   private since = new Date().toISOString();
 
   constructor(
@@ -43,13 +46,13 @@ export class Candidacy {
     return this.wanted.state;
   }
 
-  want(state: CandidateState, standing: boolean): void {
+  want(state: CandidateState, standing: boolean, notes: CandidateNotes = {}): void {
     if (state !== this.wanted.state) this.since = new Date().toISOString();
-    this.wanted = { state, standing };
+    this.wanted = { state, standing, ...notes };
   }
 
   get isWritten(): boolean {
-    return this.written?.state === this.wanted.state && this.written.standing === this.wanted.standing;
+    return isDeepStrictEqual(this.written, this.wanted);
   }
 
   /** Grants a lease, puts the candidate key on it and extends it from now on. Throws when etcd is away. */

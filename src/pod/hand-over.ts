@@ -11,9 +11,12 @@ import type {
 } from '../../workflows/contract';
 import type { DrainReport } from './listener-process';
 import type { LockAgent } from './lock-agent';
-import type { CandidateKey, ChangeResult, HolderChange, LockView } from './lock-store';
+import type { CandidateKey, ChangeResult, HolderChange, LockView, Offer } from './lock-store';
 import type { RunningTenure } from './running-tenure';
 
+/** For one target to say that it consumes ahead, and for all of them. */
+const offerLimitMs = 2_000;
+const offersLimitMs = 4_000;
 /** Attempts at one change whose compares a concurrent change made fail. */
 const maxAttempts = 5;
 /** Pause before an unanswered request is settled. */
@@ -23,7 +26,8 @@ const repairWindowMs = 60_000;
 /** For so long only the named successor may acquire. */
 const successorWindowMs = 5_000;
 const keptOutcomes = 50;
-const answerDelayMs = 100;
+/** For the workflows, before a hand-over that they ordered and after it. */
+const quietMs = 100;
 /** How the reason begins for which a listener was killed because a tenure in it was lost. */
 export const killedForLoss = 'killed with tenure';
 
@@ -57,7 +61,7 @@ export class HandOver {
       .exclusive(() => this.handOverOnce(input))
       .then(async (done) => {
         // The workflows' work that the answer sets in motion can wait until the successor has begun its own.
-        if (done.outcome === 'handed-over') await sleep(answerDelayMs);
+        if (done.outcome === 'handed-over') await sleep(quietMs);
         return done;
       });
     this.outcomes.set(input.switchId, outcome);
@@ -93,7 +97,9 @@ export class HandOver {
     if (running) return this.orEnd(running, () => this.leaveTenure(running, why));
     if (!agent.candidacy.leaseId) return;
     agent.wantCandidate();
-    await agent.candidacy.write();
+    const { view } = await agent.candidacy.write();
+    // Handed over to this pod in the last moment: the lock goes with the lease, once no listener is left.
+    if (view.holder?.leaseId === agent.candidacy.leaseId) await agent.listeners.current?.kill(why);
   }
 
   /** The listener cannot reach its broker: to a pod that can, if there is one. Else it stays. */
@@ -111,10 +117,19 @@ export class HandOver {
 
   private async leaveTenure(running: RunningTenure, why: string): Promise<void> {
     const { agent } = this;
-    const view = await this.markDraining(running);
+    const id = randomUUID();
+    await agent.refresh();
+    const prepared = await this.offer(running, id, this.otherCandidates(agent.view));
+    if (!prepared) await this.markDraining(running);
     const figures = await this.drain(running);
-    for (const to of this.otherCandidates(view)) {
-      const result = await this.put(running, { id: randomUUID(), to, cause: 'shutdown', why, ...figures });
+    for (const to of preparedFirst(this.otherCandidates(agent.view), prepared)) {
+      const result = await this.put(running, {
+        id: to.pod === prepared?.pod ? id : randomUUID(),
+        to,
+        cause: 'shutdown',
+        why,
+        ...figures,
+      });
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
         agent.observe(result.view);
@@ -140,6 +155,7 @@ export class HandOver {
     const { agent } = this;
     const obstacle = await this.whyNoRestart(running);
     if (obstacle) return this.giveUp(running, `${why}; ${obstacle}`);
+    agent.prepareSpare(running.token);
     const result = await this.put(running, {
       id: randomUUID(),
       to: agent.identity,
@@ -178,14 +194,15 @@ export class HandOver {
     input: DrainAndHandOverInput,
   ): Promise<HandOverOutcome> {
     const { agent } = this;
-    if (!(await this.markDraining(running))) {
-      agent.endTenure(running, 'lost', 'etcd shows another holder');
-      return { outcome: 'lost', why: 'etcd shows another holder' };
-    }
+    // The workflows' work that led here is not done yet, and would take the processor from the hand-over.
+    await sleep(quietMs);
+    const prepared = await this.offer(running, input.switchId, input.targets);
+    const names = input.targets.map(({ region, pod }) => `${region}/${pod}`).join(', ') || 'nobody';
+    if (!prepared) return this.resume(running, `none of the targets answered the offer (${names})`);
     agent.metrics.tenure('drain');
     const figures = await this.drain(running);
     const refusals: string[] = [];
-    for (const to of input.targets) {
+    for (const to of preparedFirst(input.targets, prepared)) {
       const { switchId: id, reason: why, by } = input;
       const result = await this.put(running, { id, to, cause: 'switch', why, by, ...figures });
       if (result.outcome === 'applied') {
@@ -212,11 +229,12 @@ export class HandOver {
       return { outcome: 'lost', why: `${why}; then the tenure was lost` };
     }
     if (running.process.isAlive && running.isValid()) {
-      running.resume();
+      // Without a drain it has never stopped.
+      if (running.phase === 'idle') running.resume();
       agent.observe(result.view);
       agent.logger.warn({ token: running.token, reason: why }, 'consuming again under the same token');
     } else {
-      await this.restartInPlace(running, 'its drain ran into the limit');
+      await this.restartInPlace(running, 'its listener did not survive the drain');
     }
     return { outcome: 'resumed', why };
   }
@@ -246,10 +264,41 @@ export class HandOver {
     return receipt ? { outcome: 'handed-over', receipt } : null;
   }
 
-  /** So that no other pod is handed the lock by mistake, and late transactions can be told apart. */
-  private async markDraining(running: RunningTenure): Promise<LockView | null> {
+  /**
+   * Offers the lock to one target after the other, while the listener still works, until one of them consumes
+   * ahead. `null`: none does. A target that is frozen, or cut off, so costs no gap.
+   */
+  private async offer<T extends PodName>(
+    running: RunningTenure,
+    id: string,
+    targets: readonly T[],
+  ): Promise<T | null> {
     const { agent } = this;
-    agent.candidacy.want('draining', agent.standing && !agent.stopping);
+    const giveUpAt = performance.now() + offersLimitMs;
+    for (const to of targets) {
+      const leftMs = Math.min(offerLimitMs, giveUpAt - performance.now());
+      if (leftMs <= 0) break;
+      const { region, pod } = to;
+      const view = await this.markDraining(running, { id, region, pod });
+      if (!view) return null;
+      const target = (of: LockView) =>
+        of.candidates.find((key) => key.region === region && key.pod === pod && key.state === 'ready');
+      const settled = (of: LockView): boolean =>
+        target(of)?.preparedFor === id || !target(of) || of.holder?.token !== running.token;
+      await Promise.race([agent.untilView(settled, leftMs), running.ended, running.process.exited]);
+      if (running.phase === 'ended') return null;
+      // A listener that has died has nothing left to drain: there is no time to lose.
+      const ready = agent.view && target(agent.view);
+      if (ready && (ready.preparedFor === id || !running.process.isAlive)) return to;
+      agent.logger.warn({ token: running.token, to: pod }, 'the offer was not taken up');
+    }
+    return null;
+  }
+
+  /** So that no other pod is handed the lock by mistake, and late transactions can be told apart. */
+  private async markDraining(running: RunningTenure, offer?: Offer): Promise<LockView | null> {
+    const { agent } = this;
+    agent.candidacy.want('draining', agent.standing && !agent.stopping, offer ? { offer } : {});
     const result = await this.untilAnswered(running, () => agent.candidacy.write(running.token));
     if (result) agent.observe(result.view);
     return result?.outcome === 'applied' ? result.view : null;
@@ -385,4 +434,9 @@ export class HandOver {
 interface PodName {
   region: string;
   pod: string;
+}
+
+function preparedFirst<T extends PodName>(targets: readonly T[], prepared: PodName | null): T[] {
+  const isPrepared = (of: T): number => (of.region === prepared?.region && of.pod === prepared.pod ? 0 : 1);
+  return targets.toSorted((a, b) => isPrepared(a) - isPrepared(b));
 }

@@ -5,6 +5,7 @@ import { ListenerProcess, type ListenerInit } from './listener-process';
 
 const pingIntervalMs = 250;
 const spareDelayMs = 250;
+const spareLingerMs = 1_000;
 const firstRestartDelayMs = 100;
 const maxRestartDelayMs = 5_000;
 
@@ -17,6 +18,8 @@ export interface ListenerGroupEvents {
    */
   exit: [process: ListenerProcess, why: string];
   firstMessage: [process: ListenerProcess, lock: string, token: number, startedAt: number];
+  prepared: [process: ListenerProcess, lock: string];
+  started: [process: ListenerProcess, lock: string, token: number];
   consuming: [process: ListenerProcess, lock: string, token: number];
   halted: [process: ListenerProcess, lock: string, token: number, why: string];
   metrics: [pid: number, snapshot: unknown];
@@ -81,7 +84,12 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
   /** The tenure is over. The spare goes when no tenure is left. */
   letGo(lock: string): void {
     this.activeLocks.delete(lock);
-    if (this.activeLocks.size > 0 || this.spareProcess === null) return;
+    // Not at once: the end of a process, too, takes the processor from the hand-over.
+    setTimeout(() => this.dropSpare(), spareLingerMs).unref();
+  }
+
+  private dropSpare(): void {
+    if (this.closed || this.activeLocks.size > 0 || this.spareProcess === null) return;
     const spare = this.spareProcess;
     this.spareProcess = null;
     void spare.quit();
@@ -108,6 +116,8 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
       this.logger.warn({ lock, listenerPid: process.pid, reason: why }, 'listener is not ready');
       if (process === this.currentProcess) this.emit('readiness', lock);
     });
+    process.on('prepared', (lock) => this.emit('prepared', process, lock));
+    process.on('started', (lock, token) => this.emit('started', process, lock, token));
     process.on('consuming', (lock, token) => this.emit('consuming', process, lock, token));
     process.on('firstMessage', (lock, token, at) => this.emit('firstMessage', process, lock, token, at));
     process.on('halted', (lock, token, why) => this.emit('halted', process, lock, token, why));

@@ -22,6 +22,8 @@ export type ListenerInit = Omit<Extract<AgentMessage, { kind: 'init' }>, 'kind'>
 export interface ListenerEvents {
   warm: [lock: string];
   cold: [lock: string, why: string];
+  prepared: [lock: string];
+  started: [lock: string, token: number];
   consuming: [lock: string, token: number];
   firstMessage: [lock: string, token: number, startedAt: number];
   halted: [lock: string, token: number, why: string];
@@ -49,6 +51,9 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
   private killReason: string | null = null;
   private alive = true;
   private pingCount = 0;
+  /** By lock: the number of the `unprepare` whose answer is awaited. */
+  private readonly preparations = new Map<string, number>();
+  private preparationCount = 0;
   private hasAnswered = false;
   /** Monotonic time of the oldest ping without an answer. */
   private unansweredSinceNs: bigint | null = null;
@@ -106,7 +111,27 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     return this.stats.get(lock);
   }
 
+  /** Again after each extension: the process is then ended by its watchdog no earlier than at the later deadline. */
+  prepare(input: {
+    lock: string;
+    leaseId: string;
+    afterToken: number;
+    deadlineNs: bigint;
+    marginMs: number;
+  }): void {
+    this.preparations.delete(input.lock);
+    this.watchdog.write(encodeSet({ ...input, token: input.afterToken }));
+    this.send({ kind: 'prepare', ...input });
+  }
+
+  /** Its watchdog goes on until the process says that no tenure has begun in it meanwhile. */
+  unprepare(lock: string): void {
+    this.preparations.set(lock, ++this.preparationCount);
+    this.send({ kind: 'unprepare', lock, n: this.preparationCount });
+  }
+
   start(input: { lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }): void {
+    this.preparations.delete(input.lock);
     // The watchdog first: from the first message on somebody must be able to end this.
     this.watchdog.write(encodeSet(input));
     this.send({ kind: 'start', ...input });
@@ -200,6 +225,16 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
         this.warmLocks.delete(message.lock);
         this.coldReasons.set(message.lock, message.why);
         this.emit('cold', message.lock, message.why);
+        return;
+      case 'prepared':
+        this.emit('prepared', message.lock);
+        return;
+      case 'unprepared':
+        // Unless it was prepared or started again since.
+        if (this.preparations.get(message.lock) === message.n) this.watchdog.write(encodeClear(message.lock));
+        return;
+      case 'started':
+        this.emit('started', message.lock, message.token);
         return;
       case 'consuming':
         this.emit('consuming', message.lock, message.token);

@@ -11,6 +11,7 @@ import type { ListenerGroup } from './listener-group';
 import type { ListenerProcess } from './listener-process';
 import type { LockMetrics } from './lock-metrics';
 import type { HolderKey, LockStore, LockView, LockWatch, WatchHint } from './lock-store';
+import { Preparation } from './preparation';
 import { Reconciler } from './reconciler';
 import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
@@ -38,6 +39,7 @@ export class LockAgent {
   readonly lock: string;
   readonly candidacy: Candidacy;
   readonly subscription = new TenureSubscription();
+  private readonly preparation: Preparation;
   private readonly handOver: HandOver;
   private viewNow: LockView | null = null;
   private tenureNow: RunningTenure | null = null;
@@ -54,6 +56,7 @@ export class LockAgent {
   private lostLeaseId: string | null = null;
   private watch: LockWatch | null = null;
   private refreshTimer: NodeJS.Timeout | null = null;
+  private readonly viewWatchers = new Set<() => void>();
 
   constructor(
     readonly settings: LockSettings,
@@ -71,7 +74,10 @@ export class LockAgent {
       settings,
       {
         onView: (view) => this.observe(view),
-        onConfirmed: (extension) => this.tenureNow?.extend(extension),
+        onConfirmed: (extension) => {
+          this.tenureNow?.extend(extension);
+          this.preparation.extend(deadlineOf(extension, settings.deadlineMarginMs));
+        },
         onLost: (why) => this.loseLease(why),
         onAttempt: (outcome, why) => {
           metrics.extension(outcome);
@@ -83,6 +89,7 @@ export class LockAgent {
       },
       logger,
     );
+    this.preparation = new Preparation(this.lock, settings.deadlineMarginMs);
     this.handOver = new HandOver(this);
     this.reconciler = new Reconciler(
       () => this.reconcileOnce(),
@@ -114,14 +121,23 @@ export class LockAgent {
         : null;
     this.listeners.on('readiness', (lock) => lock === this.lock && this.kick());
     this.listeners.on('exit', (process, why) => this.onListenerExit(process, why));
+    this.listeners.on('prepared', (process, lock) => {
+      if (lock !== this.lock) return;
+      this.preparation.noteReady(process);
+      this.kick();
+    });
+    this.listeners.on('started', (process, lock, token) => {
+      if (lock === this.lock) this.onStartedAhead(process, token);
+    });
     this.listeners.on('consuming', (process, lock, token) => {
       const tenure = mine(process, lock, token);
       if (tenure) tenure.consuming = true;
+      else if (lock === this.lock) this.preparation.noteConsuming(process, token);
     });
     this.listeners.on('firstMessage', (process, lock, token, startedAt) => {
       const tenure = mine(process, lock, token);
-      tenure?.noteFirstMessage();
-      if (tenure) void this.completeReceipt(tenure, startedAt);
+      if (tenure) this.onFirstMessage(tenure, startedAt);
+      else if (lock === this.lock) this.preparation.noteFirstMessage(process, token, startedAt);
     });
     this.listeners.on('halted', (process, lock, token, why) => {
       const tenure = mine(process, lock, token);
@@ -194,6 +210,7 @@ export class LockAgent {
     if (this.viewNow && view.revision < this.viewNow.revision) return;
     const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
+    for (const look of this.viewWatchers) look();
     if ((wasPaused === null) !== (view.paused === null))
       this.subscription.end(
         view.paused ? `paused by ${view.paused.who}: ${view.paused.why}` : 'not paused any more',
@@ -205,6 +222,28 @@ export class LockAgent {
       this.endTenure(tenure, 'lost', `etcd shows ${holder} as holder`);
     }
     this.kick();
+  }
+
+  /** Whether such a view came within the limit. */
+  untilView(matches: (view: LockView) => boolean, limitMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (found: boolean): void => {
+        clearTimeout(timer);
+        this.viewWatchers.delete(look);
+        resolve(found);
+      };
+      const look = (): void => {
+        if (this.viewNow && matches(this.viewNow)) end(true);
+      };
+      const timer = setTimeout(() => end(false), limitMs);
+      this.viewWatchers.add(look);
+      look();
+    });
+  }
+
+  /** The spare consumes ahead while its new token is being put. */
+  prepareSpare(afterToken: number): void {
+    this.prepare(null, afterToken);
   }
 
   /** Starts the warm listener for the tenure that `holder` describes, if it may be started. */
@@ -229,6 +268,9 @@ export class LockAgent {
       this.endTenure(running, 'deadline', 'no confirmed extension before the deadline'),
     );
     this.tenureNow = running;
+    const { consuming, firstMessageAt } = this.preparation.take(process, holder.token);
+    running.consuming = consuming;
+    if (firstMessageAt !== null) this.onFirstMessage(running, firstMessageAt);
     this.listeners.hold(this.lock);
     this.metrics.tenure('start');
     this.metrics.holding(holder.token);
@@ -298,7 +340,9 @@ export class LockAgent {
       : backingOff
         ? 'unhealthy'
         : this.listeners.readiness(this.lock);
-    this.candidacy.want(state, this.standingNow && !backingOff && !this.stoppingNow);
+    const { preparedFor } = this.preparation;
+    const notes = preparedFor === undefined ? {} : { preparedFor };
+    this.candidacy.want(state, this.standingNow && !backingOff && !this.stoppingNow, notes);
     this.metrics.candidateReady(state === 'ready');
   }
 
@@ -333,6 +377,7 @@ export class LockAgent {
   }
 
   private async reconcileOnce(): Promise<void> {
+    if (!this.tenureNow && this.viewNow) await this.followOffer(this.viewNow);
     this.wantCandidate();
     if (!this.candidacy.leaseId) return this.openLease();
     const view = this.viewNow ?? (await this.store.read());
@@ -348,6 +393,40 @@ export class LockAgent {
     // A holder changes its own candidate key only where the instructions' code does.
     if (!this.candidacy.isWritten && !this.tenureNow) this.observe((await this.candidacy.write()).view);
     if (!this.tenureNow) await this.compete();
+  }
+
+  /** The holder is about to hand over to this pod: consume ahead, for as long as it is. */
+  private async followOffer(view: LockView): Promise<void> {
+    const { holder } = view;
+    if (holder && holder.leaseId === this.candidacy.leaseId) return;
+    const { region, pod } = this.identity;
+    const offer = view.candidates.find((key) => key.leaseId === holder?.leaseId)?.offer;
+    const isForUs = offer?.region === region && offer.pod === pod;
+    if (!offer || !isForUs || !this.standingNow || this.whyNotReady() !== null)
+      return this.preparation.drop();
+    // Nothing of a former tenure may run beside what is about to begin.
+    await this.dying;
+    this.prepare(offer.id, this.highestToken);
+  }
+
+  private prepare(offerId: string | null, afterToken: number): void {
+    const process = this.listeners.current;
+    const { leaseId, confirmed } = this.candidacy;
+    if (!process || !leaseId || !confirmed) return;
+    const deadlineNs = deadlineOf(confirmed, this.settings.deadlineMarginMs);
+    this.preparation.begin(process, { offerId, leaseId, afterToken, deadlineNs });
+  }
+
+  /** The listener was faster than the watch: `holder` must be on its way. */
+  private onStartedAhead(process: ListenerProcess, token: number): void {
+    if (this.tenureNow?.process === process && this.tenureNow.token === token) return;
+    if (this.preparation.noteStarted(process, token)) return this.refreshSoon();
+    this.dying = process.kill(`began token ${token}, for which it was no longer prepared`);
+  }
+
+  private onFirstMessage(tenure: RunningTenure, startedAt: number): void {
+    tenure.noteFirstMessage();
+    void this.completeReceipt(tenure, startedAt);
   }
 
   /** The listener cannot work: after the limit the lock goes to a candidate that can, if there is one. */
@@ -393,6 +472,8 @@ export class LockAgent {
       return;
     }
     this.logger.warn({ token: holder.token, reason: this.whyNotBegin(holder) }, 'deleting the holder key');
+    // It may have seen the holder key before, and begun.
+    if (this.preparation.isActive) await this.listeners.current?.kill('its tenure may not begin');
     // Won, and yet not above the tokens seen here: etcd has gone back, and would hand out the same again.
     if (holder.token < this.highestToken) this.backOff();
     const result = await this.store.deleteHolder(holder.token);
@@ -474,7 +555,15 @@ export class LockAgent {
     // The event itself tells a loss or a hand-over one round trip before the read does.
     if (view && hint.holder !== undefined && hint.revision > view.revision)
       this.observe({ ...view, holder: hint.holder, revision: hint.revision });
-    // The rest is not urgent, and changes come in groups: one read for all of them.
+    if (hint.offering) {
+      void this.refresh();
+      return;
+    }
+    this.refreshSoon();
+  }
+
+  /** Not urgent, and changes come in groups: one read for all of them. */
+  private refreshSoon(): void {
     this.refreshTimer ??= setTimeout(() => {
       this.refreshTimer = null;
       if (!this.closed) void this.refresh();
@@ -497,11 +586,13 @@ export class LockAgent {
   loseLease(why: string): void {
     this.lostLeaseId = this.candidacy.leaseId ?? this.lostLeaseId;
     this.candidacy.abandon();
+    this.preparation.drop();
     if (this.tenureNow) this.endTenure(this.tenureNow, 'lost', why);
     this.kick();
   }
 
   private onListenerExit(process: ListenerProcess, why: string): void {
+    this.preparation.noteExit(process);
     const running = this.tenureNow;
     if (!running || running.process !== process) return;
     running.becomeIdle();

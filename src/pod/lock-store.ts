@@ -9,9 +9,24 @@ export interface HolderKey {
   token: number;
 }
 
-export interface CandidateKey extends Candidate {
+export interface CandidateKey extends Candidate, CandidateNotes {
   leaseId: string;
   modRevision: number;
+}
+
+/** What the two sides of a hand-over tell each other while the holder still works. */
+export interface CandidateNotes {
+  /** In the holder's key: it is about to hand over to this pod, which may consume ahead. */
+  offer?: Offer;
+  /** In the other's key: the id of the offer for which its listener consumes ahead. */
+  preparedFor?: string;
+}
+
+/** `id` is the switch id, and so that of the receipt to come. */
+export interface Offer {
+  id: string;
+  region: string;
+  pod: string;
 }
 
 /** One consistent, linearizable reading of a lock. A later one has an equal or higher `revision`. */
@@ -58,7 +73,7 @@ export interface Release {
   lastFinishedAt?: string;
 }
 
-export interface CandidateWrite {
+export interface CandidateWrite extends CandidateNotes {
   region: string;
   pod: string;
   leaseId: string;
@@ -125,4 +140,6 @@ export interface LockStore {
 export interface WatchHint {
   revision: number;
   holder?: HolderKey | null;
+  /** A candidate made or took up an offer: somebody waits for the answer. */
+  offering?: true;
 }

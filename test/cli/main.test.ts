@@ -108,11 +108,14 @@ describe('bad input ends with 2, and nothing is started', () => {
   });
 });
 
-test('help is for people: on standard output, quickly', async () => {
-  const { code, out, tookMs } = await baton(['help']);
+test('help is for people: on standard output, and without the clients that take half a second to load', async () => {
+  const preload = path.join(folder.path, 'loaded.cjs');
+  writeFileSync(preload, `process.on('exit', () => console.error(Object.keys(require.cache).join('\\n')))`);
+  const { code, out, err } = await baton(['help'], { NODE_OPTIONS: `--require ${preload}` });
   expect(code).toBe(0);
   expect(out).toContain('baton <command> --help');
-  expect(tookMs).toBeLessThan(2000);
+  expect(err).toContain(main);
+  expect(err).not.toMatch(/node_modules.(@temporalio|etcd3|amqplib)/);
   expect((await baton(['switch', '--help'])).out).toContain('--reason TEXT');
   expect((await baton(['help', 'status'])).out).toContain('--watch');
 });
@@ -151,6 +154,6 @@ describe.each(['closed', 'silent'])('with servers whose ports are %s', (kind) =>
     expect(err).toMatch(new RegExp(`^baton: Temporal at 127\\.0\\.0\\.1:${port()} `));
   });
   test('all end within seconds', () => {
-    for (const { tookMs } of Object.values(ended)) expect(tookMs).toBeLessThan(15_000);
+    for (const { tookMs } of Object.values(ended)) expect(tookMs).toBeLessThan(45_000);
   });
 });

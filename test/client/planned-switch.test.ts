@@ -42,7 +42,8 @@ class Script {
   signalAnswer: 'delivered' | 'not-running' = 'delivered';
   lines: string[] = [];
 
-  run(timeoutMs = 300): Promise<SwitchResult> {
+  /** By default there is time for everything, however slow the machine. */
+  run(timeoutMs = 30_000, firstMessageMs = 30_000): Promise<SwitchResult> {
     const store = {
       read: async () => this.view,
       readReceipt: async () => {
@@ -70,7 +71,7 @@ class Script {
       },
       close: async () => undefined,
     };
-    const timing = { timeoutMs, firstMessageMs: 60, pollMs: 5 };
+    const timing = { timeoutMs, firstMessageMs, pollMs: 5 };
     return new PlannedSwitch(request, store, workflows, timing, (line) => this.lines.push(line)).run();
   }
 }
@@ -96,7 +97,7 @@ test('a receipt without a first message is awaited a little, and then given as i
   expect(await script.run()).toMatchObject({ receipt });
   const idle = new Script();
   idle.receipts = [waiting];
-  expect(await idle.run()).toMatchObject({ outcome: 'done', receipt: waiting });
+  expect(await idle.run(30_000, 60)).toMatchObject({ outcome: 'done', receipt: waiting });
 });
 
 test('nobody is asked when the target is active, or nobody holds the lock', async () => {
@@ -139,9 +140,9 @@ test('a workflow that is not running is said so, with the command that starts it
 test('when the time is up the switch is aborted, so that it cannot happen later', async () => {
   const script = new Script();
   script.outcome = { result: 'running', why: 'waiting for 3 messages' };
-  expect(await script.run(100)).toEqual({
+  expect(await script.run(2_000)).toEqual({
     outcome: 'not-done',
-    why: 'aborted: no outcome within 0 s; last known: draining: waiting for 3 messages',
+    why: 'aborted: no outcome within 2 s; last known: draining: waiting for 3 messages',
   });
   expect(script.aborted).toEqual(['id-1']);
 });

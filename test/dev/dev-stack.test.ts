@@ -39,13 +39,13 @@ test.each([
     const servers = pidsWithEnvironment(mark);
     if (argument === 'stay') parent.kill('SIGKILL');
 
-    await eventually(() => expect(isRunning(reaper)).toBe(false), 10_000);
+    await eventually(() => expect(isRunning(reaper)).toBe(false), 40_000);
     expect(servers.filter(isRunning)).toEqual([]);
     expect(pidsWithEnvironment(mark).filter(isRunning)).toEqual([]);
     expect(await Promise.all(ports.map(isFree))).toEqual([true, true, true]);
     expect(existsSync(folder)).toBe(false);
   },
-  60_000,
+  120_000,
 );
 
 test('a server whose address is in the environment is used and not started', async () => {

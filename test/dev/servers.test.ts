@@ -33,7 +33,7 @@ async function etcdCall(
   address: string,
   path: string,
   body: object,
-  limitMs = 5_000,
+  limitMs = 20_000,
 ): Promise<{ kvs?: { value: string }[] }> {
   const signal = AbortSignal.timeout(limitMs);
   const response = await fetch(`http://${address}/v3/kv/${path}`, {
@@ -119,7 +119,7 @@ test('RabbitMQ restarts with its port and data, and its helper processes end wit
   await stack.rabbitmq.kill();
   // The Erlang machine's helpers notice by themselves that it is gone.
   await eventually(() => expect(pidsWithEnvironment(mark).filter(isRunning)).toEqual([]));
-}, 60_000);
+}, 120_000);
 
 test('Temporal restarts with its port, and serves its UI', async () => {
   const stack = await started({ servers: ['temporal'], temporalPersistent: true });

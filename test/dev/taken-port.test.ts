@@ -47,5 +47,5 @@ test.each(Object.keys(create))(
     await server.kill();
     await new Promise((done) => stranger.close(done));
   },
-  60_000,
+  120_000,
 );

@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
 import { remove, put } from '../../src/etcd/holder-transaction';
-import { LockKeys } from '../../src/etcd/lock-keys';
+import { LockKeys, prefixEnd } from '../../src/etcd/lock-keys';
 import type { CandidateWrite, ChangeResult, HolderChange, LockView } from '../../src/pod/lock-store';
 import { sharedServers, uniqueName } from '../support/servers';
+
+/** For requests that are to be answered, also by a machine that stalls. */
+const patientMs = 10_000;
 
 /** One lock of its own in a real etcd, with what its tests need; `close` leaves nothing behind. */
 export class LockFixture {
@@ -15,13 +18,13 @@ export class LockFixture {
   readonly store: EtcdLock;
   private readonly leases: string[] = [];
 
-  constructor(endpoints: string[] = sharedServers().etcd, requestTimeoutMs = 1_000) {
+  constructor(endpoints: string[] = sharedServers().etcd, requestTimeoutMs = patientMs) {
     this.client = new EtcdClient({ endpoints }, { requestTimeoutMs });
     this.store = new EtcdLock(this.client, this.lock, { report: (line) => this.problems.push(line) });
   }
 
   /** The same lock through other connections. */
-  other(endpoints: string[], requestTimeoutMs = 1_000): { client: EtcdClient; store: EtcdLock } {
+  other(endpoints: string[], requestTimeoutMs = patientMs): { client: EtcdClient; store: EtcdLock } {
     const client = new EtcdClient({ endpoints }, { requestTimeoutMs });
     const report = (line: string) => void this.problems.push(line);
     return { client, store: new EtcdLock(client, this.lock, { report }) };
@@ -74,11 +77,11 @@ export class LockFixture {
 
   async close(): Promise<void> {
     for (const lease of this.leases) await this.store.revokeLease(lease);
-    const everything = {
-      key: Buffer.from(this.keys.prefix),
-      range_end: Buffer.from(`${this.keys.prefix.slice(0, -1)}0`),
-    };
-    await this.client.txn('clean up', { success: [{ request_delete_range: everything }] });
+    const below = (prefix: string) => ({
+      request_delete_range: { key: Buffer.from(prefix), range_end: prefixEnd(prefix) },
+    });
+    const everything = [below(this.keys.prefix), below(this.keys.attempts)];
+    await this.client.txn('clean up', { success: everything });
     this.client.close();
   }
 }
@@ -91,9 +94,13 @@ export function applied(result: ChangeResult): Applied {
 }
 
 /** Polls; the message says what did not happen. */
-export async function eventually(what: string, limitMs: number, condition: () => boolean): Promise<void> {
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  limitMs = 20_000,
+): Promise<void> {
   const until = performance.now() + limitMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > until) throw new Error(`${what} did not happen within ${limitMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -29,6 +29,14 @@ test('whatever the names, a key stays directly below its prefix', () => {
   );
 });
 
+test('counts of attempts lie outside of what is watched, and apart for each lock', () => {
+  const { prefix } = new LockKeys('orders');
+  const key = new LockKeys('orders').attempt('abc');
+  expect(key).toBe('/baton-attempts/orders/abc');
+  expect(key.startsWith(prefix)).toBe(false);
+  expect(key < prefix || Buffer.from(key) >= prefixEnd(prefix)).toBe(true);
+});
+
 test('a candidate key is read back, and nothing else is', () => {
   const keys = new LockKeys('orders');
   expect(keys.parseCandidate(keys.candidate('us-east', 'p.1'))).toEqual({ region: 'us-east', pod: 'p.1' });

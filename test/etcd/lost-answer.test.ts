@@ -9,13 +9,19 @@ import { applied, eventually, LockFixture } from './lock-fixture';
 const east = { region: 'us-east', pod: 'east-1' };
 const west = { region: 'us-west', pod: 'west-1' };
 
+/**
+ * What a request through the proxy may take: long enough for one that is answered on a machine that stalls, and less
+ * than half of what gRPC's own pings need to find out that a connection is dead (7.5 s).
+ */
+const timeoutMs = 3_000;
+
 let fixture: LockFixture;
 let proxy: LossyProxy;
 let far: { client: EtcdClient; store: EtcdLock };
 beforeEach(async () => {
   fixture = new LockFixture();
   proxy = await LossyProxy.start(sharedServers().etcd[0]!);
-  far = fixture.other([proxy.address], 500);
+  far = fixture.other([proxy.address], timeoutMs);
   // The first one opens the connections, which may take long on a busy machine.
   for (let attempt = 0; attempt < 10; attempt += 1) if (await far.store.read().catch(() => null)) return;
 });
@@ -33,7 +39,7 @@ test('a hand-over that was applied but not answered is unknown; putting the cand
   const began = performance.now();
   const change = fixture.changeTo(west, view, { id: 's1' });
   await expect(far.store.changeHolder(change)).rejects.toThrow(UnknownOutcomeError);
-  expect(performance.now() - began).toBeLessThan(1_500);
+  expect(performance.now() - began).toBeLessThan(timeoutMs + 5_000);
   expect((await fixture.store.read()).holder).toMatchObject(west);
 
   proxy.cut();
@@ -60,13 +66,14 @@ test('a write whose connection breaks before the answer is sent once only', asyn
   const success = [{ request_put: { key, value: Buffer.from('{}') } }];
   proxy.swallowAnswers();
   const outcome = far.client.txn('write', { success }).catch((error: unknown) => error);
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  // There would be time left to send it again, and the new connection would answer.
+  const version = async () => (await fixture.client.range('look', { key })).kvs[0]?.version;
+  await eventually('the write', async () => (await version()) !== undefined);
+  // There is time left to send it again, and the new connection would answer.
   proxy.deliverAnswers();
   proxy.cut();
   expect(await outcome).toBeInstanceOf(UnknownOutcomeError);
   await new Promise((resolve) => setTimeout(resolve, 500));
-  expect((await fixture.client.range('look', { key })).kvs[0]?.version).toBe('1');
+  expect(await version()).toBe('1');
 });
 
 test('a read whose connection breaks before the answer is sent again', async () => {
@@ -109,22 +116,20 @@ test('the late answer to one extension is never taken for the answer to the next
 
 test('a connection that stays open but silent is replaced after one request', async () => {
   proxy.silencePresentConnections();
-  const began = performance.now();
   await expect(far.store.read()).rejects.toThrow(/no answer within \d+ ms when asked to read lock/);
+  // On the old connection this one would run out of time as well, before gRPC's own pings found out.
   await expect(far.store.read()).resolves.toBeDefined();
-  // gRPC's own pings would take 7.5 s to find out.
-  expect(performance.now() - began).toBeLessThan(3_000);
 });
 
 test('a watch whose connection stays open but silent goes on over a new one', async () => {
   const hints: WatchHint[] = [];
   const watch = far.store.watch((hint) => hints.push(hint));
   try {
-    await eventually('the first hint', 2_000, () => hints.length > 0);
+    await eventually('the first hint', () => hints.length > 0);
     proxy.silencePresentConnections();
     await fixture.putRaw(fixture.keys.blocked, '{"why":"x"}');
     const { revision } = await fixture.store.read();
-    await eventually('the hint after the reconnect', 8_000, () => hints.length > 1);
+    await eventually('the hint after the reconnect', () => hints.length > 1);
     expect(hints.at(-1)?.revision).toBeGreaterThanOrEqual(revision);
   } finally {
     watch.close();

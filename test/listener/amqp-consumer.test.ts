@@ -85,9 +85,10 @@ describe('the consumer of one queue', () => {
   it('says in one sentence that the queue exists with other arguments, and is warm once that is repaired', async () => {
     await channel.assertQueue(queue.name, { durable: true });
     open();
-    await eventually(() => expect(events).toHaveLength(1));
-    expect(events[0]).toMatch(
-      /^cold: queue ".*" exists with other arguments than configured; delete it, .*inequivalent arg 'x-/,
+    await eventually(() =>
+      expect(events[0]).toMatch(
+        /^cold: queue ".*" exists with other arguments than configured; delete it, .*inequivalent arg 'x-/,
+      ),
     );
     await channel.deleteQueue(queue.name);
     await warm();
@@ -157,7 +158,7 @@ describe('the consumer of one queue', () => {
       }
       await sleep(0);
     }
-    expect(await opened.recycleChannel(1_000)).toBe(true);
+    expect(await opened.recycleChannel(20_000)).toBe(true);
     await warm(2);
     expect(events).toEqual(['warm', 'warm']);
     await opened.consume(takeAndAck);
@@ -242,13 +243,14 @@ describe('a tenure whose broker fails', () => {
   it('resumes after a broken connection; only what was in flight is delivered twice', async () => {
     const child = await fixture.forkWarm();
     await fixture.startTenure(child);
-    await fixture.publish(Array.from({ length: 60 }, (_, id) => ({ id, waitMs: 30 })));
+    // So slow that also a machine that stalls has hardly more than one round of acknowledgements on their way.
+    await fixture.publish(Array.from({ length: 30 }, (_, id) => ({ id, waitMs: 1_000 })));
     await eventually(() => expect(ids('end').size).toBeGreaterThan(8));
     proxy.cut();
-    await eventually(() => expect(ids('end').size).toBe(60), 15_000);
+    await eventually(() => expect(ids('end').size).toBe(30), 30_000);
     await sleep(200);
     // Those whose handlers ran, and those whose acknowledgements were lost on their way.
-    const twice = fixture.notes('start').length - 60;
+    const twice = fixture.notes('start').length - 30;
     expect(twice).toBeLessThanOrEqual(2 * fixture.settings.queue.concurrency);
     await eventually(async () => expect(await fixture.ready()).toBe(0));
   });

@@ -37,7 +37,7 @@ export class ListenerFixture {
   constructor(readonly options: FixtureOptions = {}) {
     this.settings = {
       name: this.lock,
-      leaseTtlMs: 30_000,
+      leaseTtlMs: 120_000,
       deadlineMarginMs: 3_000,
       keeperIntervalMs: 10_000,
       abortLeadMs: 100,
@@ -46,7 +46,7 @@ export class ListenerFixture {
       stallLimitMs: 5_000,
       healthLimitMs: 10_000,
       verificationMaxAgeMs: 1_000,
-      requestTimeoutMs: 1_000,
+      requestTimeoutMs: 5_000,
       minSwitchIntervalMs: 0,
       historyLimit: 10_000,
       handler: join(dist, 'test/listener/scripted-handler.js'),
@@ -87,14 +87,20 @@ export class ListenerFixture {
   }
 
   /** Makes `pod` holder and tells the child so. */
-  async startTenure(child: ListenerChild, deadlineInMs = 30_000): Promise<number> {
+  async startTenure(child: ListenerChild, deadlineInMs = 120_000): Promise<number> {
     const { token, leaseId } = await this.acquire();
     child.startTenure(token, leaseId, deadlineInMs);
     return token;
   }
 
+  /** The candidate of `pod`, with its lease. */
+  async stand(): Promise<{ leaseId: string }> {
+    this.leaseId ||= (await this.locks.stand('here', 'pod', 120_000)).leaseId;
+    return { leaseId: this.leaseId };
+  }
+
   async acquire(): Promise<{ token: number; leaseId: string }> {
-    this.leaseId ||= (await this.locks.stand('here', 'pod', 60_000)).leaseId;
+    await this.stand();
     await this.locks.deleteRaw(this.locks.keys.holder);
     const { token } = await this.locks.acquire({ region: 'here', pod: 'pod' });
     return { token, leaseId: this.leaseId };
@@ -186,6 +192,14 @@ export class ListenerChild {
     this.process.send(message);
   }
 
+  /** Consumes ahead for a tenure on the lease, above the token. */
+  prepare(leaseId: string, afterToken: number, deadlineInMs = 120_000): void {
+    const { lock } = this.fixture;
+    const prepare = { lock, leaseId, afterToken, deadlineNs: nsIn(deadlineInMs), marginMs: 3_000 };
+    this.watchdog.write(encodeSet({ ...prepare, token: afterToken }));
+    this.send({ kind: 'prepare', ...prepare });
+  }
+
   startTenure(token: number, leaseId: string, deadlineInMs: number): void {
     const start = {
       lock: this.fixture.lock,
@@ -198,13 +212,13 @@ export class ListenerChild {
     this.send({ kind: 'start', ...start });
   }
 
-  drain(token: number, limitMs = 5_000): Promise<Kind<'drained'>> {
+  drain(token: number, limitMs = 15_000): Promise<Kind<'drained'>> {
     this.send({ kind: 'drain', lock: this.fixture.lock, token, limitMs });
-    return this.next('drained', limitMs + 5_000);
+    return this.next('drained', limitMs + 15_000);
   }
 
   /** The next message of this kind that was not asked for before. */
-  next<K extends ListenerMessage['kind']>(kind: K, limitMs = 10_000): Promise<Kind<K>> {
+  next<K extends ListenerMessage['kind']>(kind: K, limitMs = 20_000): Promise<Kind<K>> {
     const index = this.seen.get(kind) ?? 0;
     this.seen.set(kind, index + 1);
     return eventually(() => {

@@ -50,12 +50,12 @@ describe('a tenure', () => {
   });
 
   it('asks again for a message that waited longer for its turn than a verification may be old', async () => {
-    await open({ queue: { concurrency: 1 }, settings: { verificationMaxAgeMs: 200 } });
+    await open({ queue: { concurrency: 1 }, settings: { verificationMaxAgeMs: 500 } });
     const child = await fixture.forkWarm();
     await fixture.startTenure(child);
-    await fixture.publish([{ id: 1, waitMs: 600 }, { id: 2 }]);
+    await fixture.publish([{ id: 1, waitMs: 5_000 }, { id: 2 }]);
     await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
-    await sleep(100);
+    await sleep(500);
     // Both are received and verified; from now on only a new read can tell.
     await fixture.locks.putRaw(fixture.locks.keys.holder, '{}');
     expect(await child.next('halted')).toMatchObject({ why: 'another holder' });
@@ -73,7 +73,8 @@ describe('a tenure', () => {
     child.process.disconnect();
     const { at, signal } = await child.exited;
     expect(signal).toBe('SIGKILL');
-    expect(at - began).toBeLessThan(100);
+    // The handler would go on for a minute.
+    expect(at - began).toBeLessThan(10_000);
   });
 
   it('ignores SIGINT and SIGTERM, and exits when told to', async () => {
@@ -89,47 +90,140 @@ describe('a tenure', () => {
   });
 });
 
+describe('a listener that consumes ahead', () => {
+  it('holds what comes, and starts it in the moment in which etcd shows its pod as holder', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const { leaseId } = await fixture.stand();
+    child.prepare(leaseId, 0);
+    await child.next('prepared');
+    await fixture.publish(orders(5));
+    await eventually(async () => expect(await fixture.ready()).toBe(0));
+    await sleep(300);
+    expect(fixture.notes()).toEqual([]);
+    const { token } = await fixture.acquire();
+    expect(await child.next('started')).toMatchObject({ token });
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(5)));
+    expect(fixture.notes().every((note) => note.token === token && note.redeliveries === 0)).toBe(true);
+    // The agent's order comes later, and finds it at work.
+    child.startTenure(token, leaseId, 120_000);
+    await fixture.publish([{ id: 6 }]);
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(6)));
+    expect(child.messages.some(({ kind }) => kind === 'halted')).toBe(false);
+  });
+
+  it('begins nothing under a token that is not above those of before', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const { token, leaseId } = await fixture.acquire();
+    child.prepare(leaseId, token);
+    await child.next('prepared');
+    await fixture.publish(orders(3));
+    await sleep(500);
+    expect(fixture.notes()).toEqual([]);
+    const next = await fixture.acquire();
+    expect(next.token).toBeGreaterThan(token);
+    expect(await child.next('started')).toMatchObject({ token: next.token });
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(3)));
+    expect(fixture.notes().every((note) => note.token === next.token)).toBe(true);
+  });
+
+  it('begins nothing on another lease, nor after its deadline, by which it is dead', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const { leaseId } = await fixture.stand();
+    const other = await fixture.forkWarm();
+    other.prepare('1234567', 0);
+    await other.next('prepared');
+    child.prepare(leaseId, 0, 5_000);
+    await child.next('prepared');
+    await fixture.publish(orders(4));
+    expect((await child.exited).signal).toBe('SIGKILL');
+    await fixture.acquire();
+    await sleep(500);
+    expect(fixture.notes()).toEqual([]);
+  });
+
+  it('goes on with a later deadline', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const { leaseId } = await fixture.stand();
+    child.prepare(leaseId, 0, 4_000);
+    child.prepare(leaseId, 0, 60_000);
+    await sleep(4_500);
+    await fixture.publish(orders(2));
+    const { token } = await fixture.acquire();
+    expect(await child.next('started')).toMatchObject({ token });
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(2)));
+  });
+
+  it('returns what it holds when nothing comes of it, and is ready for another tenure', async () => {
+    await open();
+    const child = await fixture.forkWarm();
+    const { leaseId } = await fixture.stand();
+    child.prepare(leaseId, 0);
+    await child.next('prepared');
+    await fixture.publish(orders(5));
+    await eventually(async () => expect(await fixture.ready()).toBe(0));
+    child.send({ kind: 'unprepare', lock: fixture.lock, n: 7 });
+    expect(await child.next('unprepared')).toMatchObject({ n: 7 });
+    await eventually(async () => expect(await fixture.ready()).toBe(5));
+    await fixture.startTenure(child);
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(5)));
+    expect(idsOf(fixture.notes('start'))).toEqual(range(5));
+  });
+});
+
 describe('a drain', () => {
   it('finishes what is in flight and returns the rest: nothing lost, nothing twice', async () => {
     await open();
     const first = await fixture.forkWarm();
     const second = await fixture.forkWarm();
     const token = await fixture.startTenure(first);
-    await fixture.publish(orders(60, { waitMs: 100 }));
-    await eventually(() => expect(fixture.notes('end').length).toBeGreaterThan(5));
+    // Some that are done, then as many that take long as run at once: those are in flight when the drain begins.
+    const isLong = (id: number): boolean => id > 5 && id <= 10;
+    await fixture.publish(orders(60).map((order) => ({ ...order, waitMs: isLong(order.id) ? 3_000 : 10 })));
+    await eventually(() => expect(fixture.notes('start').filter(({ id }) => isLong(id))).toHaveLength(5));
     const drained = await first.drain(token);
-    expect(drained).toMatchObject({ token, drained: 5, complete: true });
+    const reportedAt = Date.now();
+    expect(drained).toMatchObject({ token, complete: true });
+    expect(drained.drained).toBeGreaterThanOrEqual(5);
     expect(drained.requeued).toBeGreaterThan(0);
     const lastEnd = Math.max(...fixture.notes('end').map(({ at }) => at));
-    expect((drained.lastFinishedAt as number) - lastEnd).toBeGreaterThanOrEqual(0);
-    expect((drained.lastFinishedAt as number) - lastEnd).toBeLessThan(20);
+    expect(drained.lastFinishedAt).toBeGreaterThanOrEqual(lastEnd);
+    expect(drained.lastFinishedAt).toBeLessThanOrEqual(reportedAt);
     const before = fixture.notes('start').length;
     expect(fixture.notes('end')).toHaveLength(before);
-    expect(await fixture.ready()).toBe(60 - before);
+    await eventually(async () => expect(await fixture.ready()).toBe(60 - before));
     await sleep(100);
     expect(fixture.notes('start')).toHaveLength(before);
     await first.next('warm');
     const nextToken = await fixture.startTenure(second);
     expect(nextToken).toBeGreaterThan(token);
-    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(60)), 15_000);
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(60)));
     await second.drain(nextToken);
     expect(await fixture.ready()).toBe(0);
     expect(idsOf(fixture.notes('start'))).toEqual(range(60));
   });
 
-  it('starts nothing from the moment it is ordered, also while the broker is silent', async () => {
+  it('starts nothing more half a second after it was ordered, also while the broker is silent', async () => {
     const url = new URL(sharedServers().rabbitmq);
     const proxy = await LossyProxy.start(url.host);
     url.host = proxy.address;
-    await open({ amqpUrl: url.href });
+    await open({ amqpUrl: url.href, queue: { prefetch: 1_000 } });
     const child = await fixture.forkWarm();
     const token = await fixture.startTenure(child);
-    await fixture.publish(orders(60, { waitMs: 50 }));
+    // More than can be worked on before the limit.
+    await fixture.publish(orders(1_000, { waitMs: 100 }));
     await eventually(() => expect(fixture.notes('end').length).toBeGreaterThan(5));
     proxy.swallowAnswers();
-    const drained = child.drain(token, 500);
-    await sleep(25);
+    const drained = child.drain(token, 6_000);
+    // What it is told it takes in order: it has been told to drain when it answers this.
+    child.send({ kind: 'ping', n: 1 });
+    await child.next('pong');
+    await sleep(2_500);
     const started = fixture.notes('start').length;
+    expect(started).toBeLessThan(1_000);
     await drained;
     expect(fixture.notes('start')).toHaveLength(started);
     await proxy.close();
@@ -140,7 +234,7 @@ describe('a drain', () => {
     const child = await fixture.forkWarm();
     const token = await fixture.startTenure(child);
     await child.next('consuming');
-    await fixture.publish(orders(30, { waitMs: 20 }));
+    await fixture.publish(orders(30, { waitMs: 200 }));
     await eventually(() => expect(fixture.notes('end').length).toBeGreaterThan(3));
     await child.drain(token);
     child.send({ kind: 'resume', lock: fixture.lock, token });
@@ -152,11 +246,11 @@ describe('a drain', () => {
   it('leaves the process ready for another tenure, also after the deadline of the first', async () => {
     await open();
     const child = await fixture.forkWarm();
-    const token = await fixture.startTenure(child, 1_500);
+    const token = await fixture.startTenure(child, 5_000);
     await child.next('consuming');
     expect(await child.drain(token)).toMatchObject({ drained: 0, requeued: 0, complete: true });
     child.watchdog.write(encodeClear(fixture.lock));
-    await sleep(1_700);
+    await sleep(5_500);
     expect(child.messages.filter(({ kind }) => kind === 'halted')).toEqual([]);
     const next = await fixture.startTenure(child);
     expect(await child.next('consuming')).toMatchObject({ token: next });
@@ -175,7 +269,7 @@ describe('a drain', () => {
     expect(await child.drain(token, 300)).toMatchObject({ complete: true });
     expect(performance.now() - began).toBeGreaterThan(290);
     expect(fixture.notes('aborted')).toHaveLength(1);
-    expect(await fixture.ready()).toBe(1);
+    await eventually(async () => expect(await fixture.ready()).toBe(1));
   });
 
   it('reports that it is incomplete when a handler goes on regardless', async () => {
@@ -245,7 +339,7 @@ describe('messages that fail', () => {
     for (; deaths < 10; deaths += 1) {
       const child = await fixture.forkWarm();
       await fixture.startTenure(child);
-      await eventually(async () => expect(child.hasExited || (await isDead())).toBe(true), 10_000);
+      await eventually(async () => expect(child.hasExited || (await isDead())).toBe(true));
       if (!child.hasExited) break;
       expect(await child.exited).toMatchObject({ code: 3 });
     }

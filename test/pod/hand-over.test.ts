@@ -2,7 +2,7 @@ import { RefusedError, UnknownOutcomeError } from '../../activities/errors';
 import { encodeValue } from '../../src/etcd/lock-keys';
 import type { HolderChange } from '../../src/pod/lock-store';
 import { eventually } from '../support/eventually';
-import { candidateOf, PodFixture, settled } from './pod-fixture';
+import { candidateOf, PodFixture, settled, type ScriptedPod } from './pod-fixture';
 import { drained } from './scripted-listener';
 
 let fixture: PodFixture;
@@ -11,6 +11,18 @@ afterEach(async () => {
   jest.restoreAllMocks();
   await fixture.close();
 });
+
+/** So that the hand-over itself is refused. */
+function abortDuringDrain(
+  { group }: ScriptedPod,
+  switchId: string,
+  report: Parameters<typeof drained>[0] = {},
+): void {
+  group.listener.onDrain = async () => {
+    await fixture.etcd.store.abortSwitch(switchId, 'rolled back');
+    return drained(report);
+  };
+}
 
 describe('a planned switch', () => {
   test('drains the holder, starts the target, and leaves the figures in the receipt', async () => {
@@ -37,14 +49,85 @@ describe('a planned switch', () => {
     expect((await fixture.view()).holder).toMatchObject({ pod: 'us-west-a', token: next });
   });
 
-  test('whose target is gone goes on under the same token', async () => {
+  test('drains only once the target consumes ahead, which begins before the hand-over', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const target = b.group.listener;
+    let sayPrepared = (): void => {};
+    target.onPrepare = () => (sayPrepared = () => b.group.emit('prepared', target.asProcess, fixture.lock));
+    const { leaseId } = (
+      await fixture.until('it is there', (v) => candidateOf(v, 'us-west-a') !== undefined)
+    ).candidates.find(({ pod }) => pod === 'us-west-a') ?? { leaseId: '' };
+    const outcome = a.agent.instructions.toTargets(a.switchInput([b]));
+    await eventually(() => expect(target.preparation).toMatchObject({ leaseId }), 15_000);
+    expect(target.preparation?.afterToken).toBeLessThanOrEqual(a.token);
+    await settled(b);
+    expect(a.group.listener.told).toEqual([`start ${a.token}`]);
+    expect(a.agent.tenure?.phase).toBe('running');
+    sayPrepared();
+    await expect(outcome).resolves.toMatchObject({ outcome: 'handed-over' });
+    const token = await b.untilHolding();
+    expect(target.starts.map((start) => start.token)).toEqual([token]);
+  });
+
+  test('whose target does not answer the offer drains nothing and takes the offer back', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    b.group.listener.onPrepare = () => {};
+    const { token } = a;
+    const outcome = await a.agent.instructions.toTargets(a.switchInput([b]));
+    expect(outcome).toMatchObject({
+      outcome: 'resumed',
+      why: expect.stringContaining('us-west/us-west-a') as string,
+    });
+    expect(a.group.listener.told).toEqual([`start ${token}`]);
+    expect(candidateOf(await fixture.view(), 'us-east-a')).toMatchObject({ state: 'ready' });
+    await eventually(() => expect(b.group.listener.preparation).toBeNull(), 15_000);
+    expect(b.group.listener.starts).toEqual([]);
+  });
+
+  test('whose target has begun by itself is taken up where it is', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    // The listener sees the hand-over first; its agent a moment later.
+    const observe = b.agent.observe.bind(b.agent);
+    jest.spyOn(b.agent, 'observe').mockImplementation((view) => {
+      const { holder } = view;
+      if (holder?.pod === 'us-west-a' && b.group.listener.starts.length === 0 && b.agent.tenure === null)
+        b.group.startAhead(holder.token, { firstMessageAt: Date.now() });
+      observe(view);
+    });
+    const outcome = await a.agent.instructions.toTargets(a.switchInput([b]));
+    expect(outcome).toMatchObject({ outcome: 'handed-over' });
+    const token = await b.untilHolding();
+    expect(b.group.listener.killedFor).toBeNull();
+    expect(b.group.listener.starts.map((start) => start.token)).toEqual([token]);
+    const receipt = await eventually(async () => {
+      const last = (await fixture.view()).last?.receipt;
+      const found = last && (await fixture.etcd.store.readReceipt(last.id));
+      expect(found?.firstStartedAt).toBeTruthy();
+      return found;
+    }, 15_000);
+    expect(receipt?.to).toMatchObject({ pod: 'us-west-a', token });
+  });
+
+  test('a listener that begins a tenure for which it is not prepared is killed', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const listener = b.group.listener;
+    b.group.startAhead(a.token + 1);
+    await eventually(() => expect(listener.hasExited).toBe(true), 15_000);
+    expect((await fixture.view()).holder?.token).toBe(a.token);
+  });
+
+  test('whose target is gone goes on under the same token, without a drain', async () => {
     const a = await fixture.holder('us-east-a');
     const { token } = a;
     const targets = [{ region: 'us-west', pod: 'gone' }];
     const outcome = await a.agent.instructions.toTargets(a.switchInput([], { targets }));
     expect(outcome).toMatchObject({ outcome: 'resumed', why: expect.stringContaining('gone') as string });
     expect(a.agent.tenure?.phase).toBe('running');
-    expect(a.group.listener.told).toEqual([`start ${token}`, `drain ${token}`, `resume ${token}`]);
+    expect(a.group.listener.told).toEqual([`start ${token}`]);
     const view = await fixture.view();
     expect(view.holder?.token).toBe(token);
     expect(candidateOf(view, 'us-east-a')?.state).toBe('ready');
@@ -76,10 +159,7 @@ describe('a planned switch', () => {
     const b = await fixture.standby('us-west-a');
     const { token } = a;
     const input = a.switchInput([b]);
-    a.group.listener.onDrain = async () => {
-      await fixture.etcd.store.abortSwitch(input.switchId, 'rolled back');
-      return drained();
-    };
+    abortDuringDrain(a, input.switchId);
     await expect(a.agent.instructions.toTargets(input)).resolves.toMatchObject({ outcome: 'resumed' });
     expect(a.group.listener.told.at(-1)).toBe(`resume ${token}`);
     expect((await fixture.view()).holder?.token).toBe(token);
@@ -106,8 +186,10 @@ describe('a planned switch', () => {
 
   test('that was refused answers the same when asked for again, and drains no second time', async () => {
     const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
     const { token } = a;
-    const input = a.switchInput([], { targets: [{ region: 'us-west', pod: 'gone' }] });
+    const input = a.switchInput([b]);
+    abortDuringDrain(a, input.switchId);
     const first = await a.agent.instructions.toTargets(input);
     await expect(a.agent.instructions.toTargets(input)).resolves.toEqual(first);
     expect(a.group.listener.told).toEqual([`start ${token}`, `drain ${token}`, `resume ${token}`]);
@@ -150,13 +232,12 @@ describe('a planned switch', () => {
 
   test('refused after such a drain goes on in the spare, under a new token', async () => {
     const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
     const { token } = a;
     const listener = a.group.listener;
-    listener.onDrain = () => Promise.resolve(drained({ complete: false }));
-    const targets = [{ region: 'us-west', pod: 'gone' }];
-    await expect(a.agent.instructions.toTargets(a.switchInput([], { targets }))).resolves.toMatchObject({
-      outcome: 'resumed',
-    });
+    const input = a.switchInput([b]);
+    abortDuringDrain(a, input.switchId, { complete: false });
+    await expect(a.agent.instructions.toTargets(input)).resolves.toMatchObject({ outcome: 'resumed' });
     const next = await a.untilHolding(token);
     expect(listener.told).toEqual([`start ${token}`, `drain ${token}`, 'kill']);
     expect(a.group.listener.starts.map((start) => start.token)).toEqual([next]);
@@ -326,7 +407,7 @@ describe('a pod that shuts down', () => {
     let finish = (): void => {};
     listener.onDrain = () => new Promise((resolve) => (finish = () => resolve(drained())));
     const ordered = a.agent.instructions.toTargets(a.switchInput([b]));
-    await eventually(() => expect(listener.told.at(-1)).toContain('drain'), 15_000);
+    await eventually(() => expect(listener.told.at(-1)).toContain('drain'));
     const stopped = a.agent.shutDown('SIGTERM');
     finish();
     await expect(ordered).resolves.toMatchObject({ outcome: 'handed-over' });

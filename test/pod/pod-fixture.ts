@@ -14,14 +14,16 @@ import { sharedServers, uniqueName } from '../support/servers';
 import { ScriptedGroup } from './scripted-listener';
 
 /** Far more than anything here takes on a busy machine, unless it waits for a lease or an interval. */
-const soonMs = 15_000;
+const soonMs = 30_000;
 
 export const silentLogger = pino({ level: process.env['BATON_TEST_LOG'] ?? 'silent' });
 
 export function lockSettings(name: string, more: Partial<LockSettings> = {}): LockSettings {
   return {
+    // A machine that stalls costs nobody the lease, and no request its answer.
     ...completeTiming({
-      leaseTtlMs: more.leaseTtlMs ?? 10_000,
+      leaseTtlMs: more.leaseTtlMs ?? 30_000,
+      requestTimeoutMs: more.leaseTtlMs === undefined ? 5_000 : undefined,
       deadlineMarginMs: more.deadlineMarginMs,
     }),
     name,

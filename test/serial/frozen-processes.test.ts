@@ -2,7 +2,9 @@ import { isRunning } from '../../src/dev/process-state';
 import { regionWorkflowId } from '../../workflows/contract';
 import { TestSystem } from '../support/test-system';
 
-const ttlMs = 3_000;
+jest.setTimeout(240_000);
+
+const ttlMs = 6_000;
 let system: TestSystem;
 
 beforeEach(async () => {
@@ -41,7 +43,8 @@ test.each(['SIGKILL', 'SIGSTOP'] as const)(
     const listener = system.activeListener('us-east-a');
     const { agent } = system.processes('us-east-a');
     await system.publish('block');
-    await new Promise((done) => setTimeout(done, 300));
+    // It blocks by now, and not yet for as long as the agent lets it.
+    await new Promise((done) => setTimeout(done, 1_000));
     system.signal(agent, signal);
     const after = await system.until(
       'another pod holds',

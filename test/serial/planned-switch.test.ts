@@ -1,6 +1,8 @@
 import { regionWorkflowId } from '../../workflows/contract';
 import { TestSystem } from '../support/test-system';
 
+jest.setTimeout(240_000);
+
 let system: TestSystem;
 
 beforeEach(async () => {

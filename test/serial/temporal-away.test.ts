@@ -4,13 +4,15 @@ import { eventually } from '../support/eventually';
 import { sharedServers } from '../support/servers';
 import { TestSystem } from '../support/test-system';
 
-const ttlMs = 3_000;
+jest.setTimeout(300_000);
+
+const ttlMs = 6_000;
 let stack: DevStack;
 let system: TestSystem;
 
 beforeAll(async () => {
   stack = await startDevStack({ servers: ['temporal'], temporalPersistent: true });
-}, 60_000);
+});
 afterAll(() => stack.stop());
 
 beforeEach(async () => {
@@ -31,6 +33,7 @@ test('with Temporal away for three TTLs the holder keeps processing, and a kille
   await stack.temporal?.stop();
   const awaySince = process.hrtime.bigint();
   await new Promise((done) => setTimeout(done, 3 * ttlMs));
+  await system.untilProcessed(system.processed() + 100);
   expect((await system.view()).holder?.token).toBe(before.holder?.token);
   const starts = system
     .ledger()
@@ -38,9 +41,10 @@ test('with Temporal away for three TTLs the holder keeps processing, and a kille
     .filter(({ event, t }) => event === 'start' && t > awaySince)
     .map(({ t }) => t)
     .toSorted((a, b) => Number(a - b));
-  const longestGapMs = Math.max(...starts.slice(1).map((t, i) => Number(t - (starts[i] ?? t)) / 1e6));
-  expect(starts.length).toBeGreaterThan(1_000);
-  expect(longestGapMs).toBeLessThan(1_000);
+  const longestGapMs = Math.max(...starts.map((t, i) => Number(t - (starts[i - 1] ?? awaySince)) / 1e6));
+  expect(starts.length).toBeGreaterThan(300);
+  // Any change of holder would take longer.
+  expect(longestGapMs).toBeLessThan(ttlMs - 1_000);
 
   await system.killPod('us-east-a');
   const after = await system.until('the west holds', ({ holder }) => holder?.region === 'us-west');
@@ -55,11 +59,11 @@ test('with Temporal away for three TTLs the holder keeps processing, and a kille
       phase: 'active',
       tenure: { token: after.holder?.token },
     });
-  }, 40_000);
+  }, 60_000);
   const receipts = await system.store.listReceipts(10);
   expect(receipts.map(({ to }) => to?.token)).toContain(after.holder?.token);
   expect(await system.settle()).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
-}, 120_000);
+});
 
 test('a region workflow that was terminated and started again adopts the tenure of the pod that works on', async () => {
   const before = await system.view();
@@ -73,13 +77,13 @@ test('a region workflow that was terminated and started again adopts the tenure 
       .getHandle(regionWorkflowId(system.lock, 'us-east'))
       .query('status');
     expect(status).toMatchObject({ phase: 'active', tenure: { token: before.holder?.token } });
-  }, 30_000);
+  }, 60_000);
   // And it can be switched by it.
   await system.baton('switch', '--to', 'us-west', '--reason', 'test', '--lock', system.lock);
   const verdict = await system.settle();
   expect(verdict).toMatchObject({ lost: [], duplicates: [], overlaps: 0, tokensMonotonic: true });
   expect(verdict.changes.map(({ cause }) => cause)).toEqual(['first', 'switch']);
-}, 90_000);
+});
 
 test('started twice, a region has one workflow', async () => {
   const before = await system.temporalClient();

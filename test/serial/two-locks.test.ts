@@ -2,13 +2,15 @@ import { Publisher } from '../../src/demo/publisher';
 import { eventually } from '../support/eventually';
 import { TestSystem } from '../support/test-system';
 
+jest.setTimeout(240_000);
+
 let system: TestSystem;
 let second: Publisher;
 
 const secondIsHeld = (): Promise<void> =>
   eventually(async () => {
     if (!(await system.secondStore.read()).holder) throw new Error('nobody holds the second lock');
-  }, 20_000);
+  }, 40_000);
 
 beforeEach(async () => {
   system = await TestSystem.create({ secondLock: true });
@@ -36,7 +38,7 @@ test('two locks share a listener; when it dies both go on in the spare, each und
       expect(holder?.pod).toBe(before[index]?.pod);
       expect(holder?.token).toBeGreaterThan(before[index]?.token ?? Infinity);
     }
-  }, 10_000);
+  }, 40_000);
   await system.untilProcessed(system.processed() + 100);
   expect(await system.settle()).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
 });

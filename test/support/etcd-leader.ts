@@ -1,10 +1,15 @@
 import { Etcd3 } from 'etcd3';
+import { eventually } from './eventually';
 
 /** Index of the member that leads. `addresses` in the members' order; those that do not answer are skipped. */
-export async function etcdLeader(addresses: string[]): Promise<number> {
+export function etcdLeader(addresses: string[]): Promise<number> {
+  return eventually(() => askForLeader(addresses));
+}
+
+async function askForLeader(addresses: string[]): Promise<number> {
   const leads = await Promise.all(
     addresses.map(async (address) => {
-      const client = new Etcd3({ hosts: `http://${address}`, dialTimeout: 1_000 });
+      const client = new Etcd3({ hosts: `http://${address}`, dialTimeout: 5_000 });
       try {
         const status = await client.maintenance.status();
         return status.leader === status.header.member_id;

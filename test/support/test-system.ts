@@ -23,7 +23,7 @@ export interface TestSystemOptions {
   servers?: SharedServers;
   /** etcd addresses for the pods of a region, where they differ from the servers' (a proxy). */
   etcdFor?: Record<string, string[]>;
-  /** Over the defaults of the tests: TTL 3 s, drain limit 5 s, stall limit 1 s, concurrency 8, prefetch 8. */
+  /** Over the defaults of the tests: TTL 6 s, drain limit 10 s, stall limit 4 s, concurrency 8, prefetch 8. */
   lockSettings?: Record<string, unknown>;
   queueSettings?: Record<string, unknown>;
   /** A second lock in the same pods, `<lock>-2`, with a queue of that name. */
@@ -179,7 +179,7 @@ export class TestSystem {
   }
 
   /** Waits until the view is as wanted. */
-  async until(what: string, check: (view: LockView) => boolean, limitMs = 20_000): Promise<LockView> {
+  async until(what: string, check: (view: LockView) => boolean, limitMs = 40_000): Promise<LockView> {
     const giveUpAt = Date.now() + limitMs;
     let view: LockView | null = null;
     while (Date.now() < giveUpAt) {
@@ -235,15 +235,20 @@ export class TestSystem {
     );
   }
 
-  /** Stops publishing, waits until everything published has been worked on, and judges the ledger. */
+  /**
+   * Stops publishing, waits until everything published has been worked on, and judges the ledger. What has piled up may
+   * take a slow machine long: it gives up when nothing has been worked on for `limitMs`.
+   */
   async settle(limitMs = 20_000): Promise<Verdict> {
     this.publisher?.pause();
     await this.publisher?.settle();
-    const giveUpAt = Date.now() + limitMs;
+    let giveUpAt = Date.now() + limitMs;
     let verdict = await this.verdict();
     while (verdict.lost.length > 0 && Date.now() < giveUpAt) {
       await new Promise((done) => setTimeout(done, 100));
+      const before = verdict.lost.length;
       verdict = await this.verdict();
+      if (verdict.lost.length < before) giveUpAt = Date.now() + limitMs;
     }
     return verdict;
   }
@@ -258,7 +263,7 @@ export class TestSystem {
     });
   }
 
-  async untilProcessed(count: number, limitMs = 20_000): Promise<void> {
+  async untilProcessed(count: number, limitMs = 40_000): Promise<void> {
     const giveUpAt = Date.now() + limitMs;
     while (this.processed() < count) {
       if (Date.now() > giveUpAt)
@@ -290,7 +295,7 @@ export class TestSystem {
     await this.connection?.close();
     await this.publisher?.close();
     try {
-      const model = await connect(this.servers.rabbitmq, { timeout: 2_000 });
+      const model = await connect(this.servers.rabbitmq, { timeout: 5_000 });
       const channel = await model.createChannel();
       for (const queue of this.locks) {
         await channel.deleteQueue(queue);
@@ -309,7 +314,7 @@ export class TestSystem {
     try {
       const client = await this.temporalClient();
       for (const id of this.locks.flatMap((lock) => this.regions.map((each) => regionWorkflowId(lock, each))))
-        await client.withDeadline(Date.now() + 2_000, () =>
+        await client.withDeadline(Date.now() + 5_000, () =>
           client.workflow.getHandle(id).terminate('the test is over'),
         );
     } catch {
@@ -330,9 +335,10 @@ export class TestSystem {
         this.locks.map((name) => [
           name,
           {
-            leaseTtlMs: 3_000,
-            drainLimitMs: 5_000,
-            stallLimitMs: 1_000,
+            // So that a machine that stalls for a second costs nobody the lease or the listener.
+            leaseTtlMs: 6_000,
+            drainLimitMs: 10_000,
+            stallLimitMs: 4_000,
             beatMs: 1_000,
             ...options.lockSettings,
             queue: { name, concurrency, prefetch: concurrency, ...options.queueSettings },

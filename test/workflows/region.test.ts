@@ -8,7 +8,7 @@ import type {
 import { eventually } from '../support/eventually';
 import { RegionFixture } from './region-fixture';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let fixture: RegionFixture;
 const given = async (...settings: Parameters<typeof RegionFixture.create>): Promise<RegionFixture> => {
@@ -29,7 +29,9 @@ describe('a region', () => {
     const status = await fixture.until({ phase: 'active', tenure: { pod: pod.pod, token } });
     expect(status.why).toBe(`active: ${pod.pod} holds ${lock} with token ${token} (${pod.pod} reports)`);
 
-    await fixture.until({ beat: { outcome: 'extended, 3.1 s left, processed 200', inFlight: 2 } });
+    // The second one, or whichever a slow machine gets to see.
+    const renewed = expect.stringMatching(/^extended, 3.1 s left, processed ([2-9]|\d\d)00$/) as string;
+    await fixture.until({ beat: { outcome: renewed, inFlight: 2 } });
     expect(pod.callsOf<TenureInput>('startListener')).toMatchObject([{ tenure: { token } }]);
     const { searchAttributes } = await fixture.handle().describe();
     expect(searchAttributes).toMatchObject({
@@ -82,7 +84,11 @@ describe('a region', () => {
     const { pod, tenure } = await fixture.active();
     await fixture.pod('e2');
     await fixture.kill(pod);
-    const silent = await fixture.until({ silentBeats: 1 });
+    const silent = await eventually(async () => {
+      const status = await fixture.status();
+      expect(status.silentBeats).toBeGreaterThan(0);
+      return status;
+    });
     expect(silent).toMatchObject({ phase: 'active', tenure: { token: tenure.token } });
     fixture.truth.takeAway();
     await fixture.until({ phase: 'standby', tenure: null });
@@ -207,7 +213,7 @@ describe('a planned switch', () => {
     };
     await fixture.ask('s1', fixture.west);
     await fixture.until({ phase: 'draining' });
-    await fixture.until({ phase: 'standby', lastSwitches: [{ switchId: 's1', result: 'done' }] }, 30_000);
+    await fixture.until({ phase: 'standby', lastSwitches: [{ switchId: 's1', result: 'done' }] }, 60_000);
     thaw();
     const [first, second, ...more] = pod.callsOf<DrainAndHandOverInput>('drainAndHandOver');
     expect([first?.switchId, second?.switchId, more]).toEqual(['s1', 's1', []]);
@@ -225,7 +231,7 @@ describe('a planned switch', () => {
     await fixture.ask('s1', fixture.west);
     const status = await fixture.until(
       { phase: 'active', lastSwitches: [{ result: 'rolled-back' }] },
-      30_000,
+      60_000,
     );
     expect(status.tenure?.token).toBe(tenure.token);
     expect(fixture.truth.aborted).toEqual(['s1']);
