@@ -1,5 +1,6 @@
 // Makes everything available that Baton's demo and tests need: node packages, the build, the servers.
-// Run by `npm run demo` and `npm test`; a second run takes a fraction of a second. `--test` adds what only tests need.
+// Run by `npm run demo`, `npm test` and `npm run bench`; a second run takes a fraction of a second. `--test` adds what
+// only tests and the bench need.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

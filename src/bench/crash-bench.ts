@@ -1,0 +1,191 @@
+import { BatonSystem } from './baton-system';
+import type { Bench, BenchContext, BenchReport } from './bench';
+import {
+  awaitSuccessor,
+  type FaultOutcome,
+  flow,
+  killListener,
+  strike,
+  type Struck,
+  thawAndWatch,
+} from './crash-faults';
+import { crashGoals } from './crash-goals';
+import { CrashSamples } from './crash-samples';
+import { installedPeers } from './installed-peers';
+import type { MeasuredSystem } from './measured-system';
+import { tallyText } from './measured-system';
+import { Progress } from './progress';
+import { nearAddresses, startGroup } from './system-group';
+import { pause } from './wait';
+
+const prefetch = 20;
+/** Between two faults: on average 150 ms, so that they fall on any point of the keepalives. */
+const staggerMs = (): number => 100 + Math.random() * 100;
+/** A new holder's spare is up by then. */
+const spareMs = 1_500;
+/** A peer that has not recovered from its first blocked handlers would only keep the processor busy. */
+const hopelessRounds = 2;
+/** Peers' blocked handlers: no goal looks at them, and each costs twice the TTL. */
+const peerBlockRounds = { full: 10, quick: 1 };
+
+interface Member {
+  measured: MeasuredSystem;
+  ttlMs: number;
+}
+
+/** Item 2: pods, listeners and handlers that die, hang or freeze, at three TTLs. All systems are struck in one round. */
+export const crashBench: Bench = {
+  name: 'crash',
+  title: 'crashes, from the last message before to the first after',
+
+  async run(context: BenchContext): Promise<BenchReport> {
+    const rounds = context.rounds(30, 3);
+    const ttls = context.quick ? [3_000, 5_000] : [3_000, 5_000, 10_000];
+    const { notes } = await installedPeers(context);
+    const report: BenchReport = { results: [], goals: [], notes: [...notes] };
+    if (context.quick) report.notes.push('crash: --quick leaves the TTL of 10 s out');
+    report.notes.push(
+      'crash, event loop blocked: peers are measured less often, as each round costs up to twice the TTL; the stall limit of Baton is a third of the TTL',
+    );
+    const run = new CrashRun(context, new Progress('crash', rounds * 3, context.say));
+    try {
+      for (const ttlMs of ttls) await run.start(ttlMs, report.notes);
+      for (let i = 0; i < rounds; i++) await run.killRound();
+      for (let i = 0; i < rounds; i++) await run.freezeRound();
+      await run.renewBaton();
+      for (let i = 0; i < rounds; i++) await run.blockRound(i);
+      report.results.push(...run.samples.results());
+      report.notes.push(...run.samples.notes(), ...run.tallies());
+    } finally {
+      await run.stop();
+    }
+    report.goals.push(...crashGoals(report.results, ttls));
+    return report;
+  },
+};
+
+class CrashRun {
+  readonly samples = new CrashSamples();
+  private readonly members: Member[] = [];
+
+  constructor(
+    private readonly context: BenchContext,
+    private readonly progress: Progress,
+  ) {}
+
+  async start(ttlMs: number, notes: string[]): Promise<void> {
+    const running: MeasuredSystem[] = [];
+    const title = `TTL ${ttlMs / 1000} s`;
+    const addresses = nearAddresses(this.context);
+    const group = { id: `crash-${ttlMs / 1000}`, title, addresses, ttlMs, prefetch, wants: () => true };
+    try {
+      await startGroup(this.context, group, running, notes);
+    } finally {
+      this.members.push(...running.map((measured) => ({ measured, ttlMs })));
+    }
+  }
+
+  /** Pods are killed; once others have taken over, Baton's new holders also lose their listeners. */
+  async killRound(): Promise<void> {
+    this.progress.next('killed');
+    const { signal } = this.context;
+    await this.round(
+      'pod killed',
+      this.members,
+      (victim) => victim.kill(),
+      (struck) => awaitSuccessor(struck, signal),
+      async () => {
+        await pause(spareMs, signal);
+        for (const { measured, ttlMs } of this.baton) {
+          // Each process loses a listener once only: the next round kills the pod, which starts anew.
+          this.samples.add('listener killed', ttlMs, measured.name, await killListener(measured, signal));
+          await pause(staggerMs(), signal);
+        }
+      },
+    );
+  }
+
+  async freezeRound(): Promise<void> {
+    this.progress.next('frozen and thawed');
+    await this.round(
+      'frozen and thawed',
+      this.members,
+      (victim) => victim.freeze(),
+      (struck) => thawAndWatch(struck, this.context.signal),
+    );
+  }
+
+  /** Baton first and by itself: others' endless loops would take the processors from it. */
+  async blockRound(round: number): Promise<void> {
+    this.progress.next('event loop blocked');
+    const { signal, quick } = this.context;
+    const peers = this.members.filter(
+      ({ measured, ttlMs }) =>
+        !this.baton.some((each) => each.measured === measured) &&
+        round < (quick ? peerBlockRounds.quick : peerBlockRounds.full) &&
+        !this.samples.isHopeless('event loop blocked', ttlMs, measured.name, hopelessRounds),
+    );
+    // A peer at a time, for the same reason.
+    const names = [...new Set(peers.map(({ measured }) => measured.name))];
+    const turns = [
+      this.baton,
+      ...names.map((name) => peers.filter(({ measured }) => measured.name === name)),
+    ];
+    for (const turn of turns)
+      await this.round(
+        'event loop blocked',
+        turn,
+        (_, measured) => measured.system.block(),
+        (struck) => awaitSuccessor(struck, signal),
+      );
+  }
+
+  /** Before its listeners are lost again: a second loss within a minute gives the lock up. */
+  async renewBaton(): Promise<void> {
+    for (const { measured } of this.baton)
+      if (measured.system instanceof BatonSystem) await measured.system.renew();
+  }
+
+  tallies(): string[] {
+    return this.members.map(({ measured, ttlMs }) =>
+      tallyText(`crash, TTL ${ttlMs / 1000} s, ${measured.name}`, measured.tally()),
+    );
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(({ measured }) => measured.stop()));
+  }
+
+  private get baton(): Member[] {
+    return this.members.filter(({ measured }) => measured.system instanceof BatonSystem);
+  }
+
+  /** Ready, flowing, struck one after the other, watched side by side, then drained and healed. */
+  private async round(
+    fault: string,
+    members: Member[],
+    act: (victim: Struck['victim'], measured: MeasuredSystem) => Promise<void> | void,
+    watch: (struck: Struck) => Promise<FaultOutcome>,
+    afterwards: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    const { signal } = this.context;
+    await Promise.all(members.map(({ measured }) => measured.system.heal()));
+    await Promise.all(members.map(({ measured }) => flow(measured, signal)));
+    // The longest TTL first, as it is waited for longest; within one in any order.
+    const order = members
+      .map((member) => ({ member, key: Math.random() - member.ttlMs }))
+      .toSorted((a, b) => a.key - b.key);
+    const watched: Promise<void>[] = [];
+    for (const { member } of order) {
+      await pause(staggerMs(), signal);
+      const { measured, ttlMs } = member;
+      const struck = await strike(measured, ttlMs, (victim) => act(victim, measured));
+      watched.push(watch(struck).then((outcome) => this.samples.add(fault, ttlMs, measured.name, outcome)));
+    }
+    await Promise.all(watched);
+    await afterwards();
+    for (const { measured } of members) measured.load.pause();
+    await Promise.all(members.map(({ measured }) => measured.system.heal()));
+    await Promise.all(members.map(({ measured }) => measured.drain(signal)));
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * A process that consumes as plain amqplib programs do, for the comparison: without any lock, with one etcd read
+ * per message in turn, or as a member of a single active consumer queue. It serves many rounds, as Baton's
+ * listener does, so that both run compiled code.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import { EtcdClient } from '../etcd/etcd-client';
+import { GuardReader } from '../etcd/guard-reader';
+import { AckBatch } from '../listener/ack-batch';
+import { handlerOf } from './throughput-handler';
+
+/**
+ * - `ack each`: one acknowledgement per message, sent when its handler has ended, as most programs do.
+ * - `ack batched`: with Baton's own way of acknowledging, so that the two differ by the verification only.
+ * - `read each`: as `ack each`, but each handler waits for a read of its own, one read after the other.
+ */
+export type Strategy = 'ack each' | 'ack batched' | 'read each';
+
+export type ConsumerOrder =
+  | { kind: 'open'; amqpUrl: string; etcd: string[]; lock: string; folder: string }
+  | { kind: 'consume'; queue: string; prefetch: number; handlerMs: number; strategy: Strategy }
+  | { kind: 'stop' };
+/** In answer to each order, once it is done. */
+export type ConsumerAnswer = { kind: 'done' };
+
+let broker: ChannelModel;
+let channel: Channel;
+let consumerTag = '';
+let folder = '';
+let readHolder: () => Promise<unknown>;
+/** Messages received and not acknowledged. */
+const count = { unsettled: 0 };
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', (order) => {
+  void obey(order as ConsumerOrder).then(() => process.send?.({ kind: 'done' } satisfies ConsumerAnswer));
+});
+
+async function obey(order: ConsumerOrder): Promise<void> {
+  switch (order.kind) {
+    case 'open': {
+      folder = order.folder;
+      broker = await connect(order.amqpUrl, { noDelay: true });
+      const reader = new GuardReader(new EtcdClient({ endpoints: order.etcd }));
+      readHolder = () => reader.readHolder(order.lock);
+      await readHolder();
+      return;
+    }
+    case 'consume':
+      channel = await broker.createChannel();
+      await channel.prefetch(order.prefetch);
+      ({ consumerTag } = await channel.consume(order.queue, consumerOf(order, channel)));
+      return;
+    case 'stop':
+      await channel.cancel(consumerTag);
+      while (count.unsettled > 0) await sleep(1);
+      await channel.close();
+      return;
+  }
+}
+
+function consumerOf(
+  { strategy, handlerMs }: Extract<ConsumerOrder, { kind: 'consume' }>,
+  on: Channel,
+): (message: ConsumeMessage | null) => void {
+  const handle = handlerOf(folder, handlerMs);
+  const acks = new AckBatch(on);
+  let lastRead = Promise.resolve();
+  const each = async (message: ConsumeMessage): Promise<void> => {
+    await handle({ body: message.content });
+    on.ack(message);
+    count.unsettled -= 1;
+  };
+  const batched = async (message: ConsumeMessage): Promise<void> => {
+    await handle({ body: message.content });
+    acks.ack(message);
+    count.unsettled -= 1;
+  };
+  return (message) => {
+    if (!message) return;
+    count.unsettled += 1;
+    if (strategy === 'ack each') void each(message);
+    else if (strategy === 'ack batched') void batched(message);
+    else
+      lastRead = lastRead.then(async () => {
+        await readHolder();
+        void each(message);
+      });
+  };
+}

@@ -1,0 +1,25 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const pollMs = 5;
+
+/** Polls until it holds (true) or the limit has passed (false). @throws the signal's reason when that fires. */
+export async function waitUntil(
+  check: () => boolean,
+  limitMs: number,
+  signal: AbortSignal,
+  everyMs = pollMs,
+): Promise<boolean> {
+  const giveUpAt = performance.now() + limitMs;
+  for (;;) {
+    signal.throwIfAborted();
+    if (check()) return true;
+    if (performance.now() > giveUpAt) return false;
+    await sleep(everyMs);
+  }
+}
+
+/** @throws the signal's reason when that fires. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await sleep(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
