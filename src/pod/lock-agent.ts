@@ -402,11 +402,14 @@ export class LockAgent {
     const { region, pod } = this.identity;
     const offer = view.candidates.find((key) => key.leaseId === holder?.leaseId)?.offer;
     const isForUs = offer?.region === region && offer.pod === pod;
-    if (!offer || !isForUs || !this.standingNow || this.whyNotReady() !== null)
-      return this.preparation.drop();
+    if (!offer || !isForUs || !this.standingNow || this.whyNotReady() !== null) return this.unprepare();
     // Nothing of a former tenure may run beside what is about to begin.
     await this.dying;
     this.prepare(offer.id, this.highestToken);
+  }
+
+  private unprepare(): void {
+    if (this.preparation.isActive) this.dying = Promise.all([this.dying, this.preparation.drop()]);
   }
 
   private prepare(offerId: string | null, afterToken: number): void {
@@ -586,7 +589,7 @@ export class LockAgent {
   loseLease(why: string): void {
     this.lostLeaseId = this.candidacy.leaseId ?? this.lostLeaseId;
     this.candidacy.abandon();
-    this.preparation.drop();
+    this.unprepare();
     if (this.tenureNow) this.endTenure(this.tenureNow, 'lost', why);
     this.kick();
   }

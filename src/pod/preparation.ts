@@ -51,7 +51,7 @@ export class Preparation {
       now.offerId = offerId;
       return;
     }
-    this.drop();
+    void this.drop();
     const early = { ready: false, startedToken: null, consuming: false, firstMessageAt: null };
     this.now = { ...expectation, ...early, process };
     this.send();
@@ -64,11 +64,14 @@ export class Preparation {
     this.send();
   }
 
-  /** Nothing will come of it, and nothing has. */
-  drop(): void {
+  /** Nothing will come of it. A process in which something has begun is killed: resolves with its exit. */
+  drop(): Promise<unknown> {
     const { now } = this;
     this.now = null;
+    if (now && now.startedToken !== null)
+      return now.process.kill(`began token ${now.startedToken}, which is over already`);
     now?.process.unprepare(this.lock);
+    return Promise.resolve();
   }
 
   /** The tenure `token` begins in this process: what is known of it already. */
