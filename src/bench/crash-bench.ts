@@ -95,6 +95,8 @@ class CrashRun {
       (victim) => victim.kill(),
       (struck) => awaitSuccessor(struck, signal),
       async () => {
+        // Milliseconds count here: nothing else is to be at work.
+        for (const { measured } of this.members) measured.load.pause();
         await pause(spareMs, signal);
         for (const { measured, ttlMs } of this.baton) {
           // Each process loses a listener once only: the next round kills the pod, which starts anew.

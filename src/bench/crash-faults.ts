@@ -95,7 +95,7 @@ export async function killListener(measured: MeasuredSystem, signal: AbortSignal
   const seen = (): Handover | null => findHandover(measured.entries(), from, atNs);
   await waitUntil(() => seen() !== null, listenerLimitMs, signal);
   const handover = seen();
-  measured.load.start(faultRate);
+  measured.load.pause();
   return handover
     ? { gapMs: handover.gapMs, stale: 0, capped: false }
     : { gapMs: listenerLimitMs, stale: 0, capped: true };

@@ -281,15 +281,18 @@ export class HandOver {
       const { region, pod } = to;
       const view = await this.markDraining(running, { id, region, pod });
       if (!view) return null;
-      const target = (of: LockView) =>
-        of.candidates.find((key) => key.region === region && key.pod === pod && key.state === 'ready');
-      const settled = (of: LockView): boolean =>
-        target(of)?.preparedFor === id || !target(of) || of.holder?.token !== running.token;
+      const target = (of: LockView) => of.candidates.find((key) => key.region === region && key.pod === pod);
+      // One that warms up, perhaps after a drain of its own, is waited for.
+      const settled = (of: LockView): boolean => {
+        const { preparedFor, state } = target(of) ?? {};
+        const hopeful = state === 'ready' || state === 'warming';
+        return preparedFor === id || !hopeful || of.holder?.token !== running.token;
+      };
       await Promise.race([agent.untilView(settled, leftMs), running.ended, running.process.exited]);
       if (running.phase === 'ended') return null;
       // A listener that has died has nothing left to drain: there is no time to lose.
-      const ready = agent.view && target(agent.view);
-      if (ready && (ready.preparedFor === id || !running.process.isAlive)) return to;
+      const found = agent.view ? target(agent.view) : undefined;
+      if (found?.state === 'ready' && (found.preparedFor === id || !running.process.isAlive)) return to;
       agent.logger.warn({ token: running.token, to: pod }, 'the offer was not taken up');
     }
     return null;

@@ -25,13 +25,14 @@ test('a handler that blocks the event loop is killed at the stall limit and repl
   const before = await system.view();
   const listener = system.activeListener('us-east-a');
   await system.publish('block');
+  const death = system.noteDeath(listener);
   const after = await system.until(
     'a new token',
     ({ holder }) => !!holder && holder.token !== before.holder?.token,
   );
   expect(after.holder?.pod).toBe(before.holder?.pod);
   expect(isRunning(listener)).toBe(false);
-  system.deaths.push({ pid: listener, t: process.hrtime.bigint() });
+  await death;
   await system.untilProcessed(system.processed() + 50);
   expect(await system.settle()).toMatchObject(safe);
 });
@@ -46,13 +47,14 @@ test.each(['SIGKILL', 'SIGSTOP'] as const)(
     // It blocks by now, and not yet for as long as the agent lets it.
     await new Promise((done) => setTimeout(done, 1_000));
     system.signal(agent, signal);
+    const death = system.noteDeath(listener);
     const after = await system.until(
       'another pod holds',
       ({ holder }) => !!holder && holder.pod !== before.holder?.pod,
     );
     // Whoever takes over may rely on it: the old listener is dead already.
     expect(isRunning(listener)).toBe(false);
-    system.deaths.push({ pid: listener, t: process.hrtime.bigint() });
+    await death;
     expect(after.holder?.region).toBe('us-west');
     await system.untilProcessed(system.processed() + 50);
     expect(await system.settle()).toMatchObject(safe);

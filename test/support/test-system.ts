@@ -10,7 +10,7 @@ import { readLedger, type LedgerProcess } from '../../src/demo/ledger';
 import { checkLedger, type Verdict } from '../../src/demo/ledger-checker';
 import { Publisher } from '../../src/demo/publisher';
 import type { DevStack } from '../../src/dev/dev-stack';
-import { pidsWithEnvironment } from '../../src/dev/process-state';
+import { isRunning, pidsWithEnvironment } from '../../src/dev/process-state';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
 import { regionWorkflowId } from '../../workflows/contract';
@@ -167,6 +167,19 @@ export class TestSystem {
       .at(-1);
     if (!newest) throw new Error(`no listener of ${name} has worked on a message yet`);
     return newest.pid;
+  }
+
+  /**
+   * Resolves when the process, which others kill, is dead. Its last moment seen alive goes into the ledger's verdict:
+   * seen dead, by a poll on a busy machine, can be later than the next holder's first message.
+   */
+  async noteDeath(pid: number): Promise<void> {
+    let t = process.hrtime.bigint();
+    while (isRunning(pid)) {
+      t = process.hrtime.bigint();
+      await new Promise((done) => setTimeout(done, 1));
+    }
+    this.deaths.push({ pid, t });
   }
 
   signal(pid: number, signal: NodeJS.Signals): void {
