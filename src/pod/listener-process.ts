@@ -52,8 +52,8 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
   private alive = true;
   private pingCount = 0;
   /** By lock: the number of the `unprepare` whose answer is awaited. */
-  private readonly preparations = new Map<string, number>();
-  private preparationCount = 0;
+  private readonly unprepares = new Map<string, number>();
+  private unprepareCount = 0;
   private hasAnswered = false;
   /** Monotonic time of the oldest ping without an answer. */
   private unansweredSinceNs: bigint | null = null;
@@ -119,19 +119,19 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     deadlineNs: bigint;
     marginMs: number;
   }): void {
-    this.preparations.delete(input.lock);
+    this.unprepares.delete(input.lock);
     this.watchdog.write(encodeSet({ ...input, token: input.afterToken }));
     this.send({ kind: 'prepare', ...input });
   }
 
   /** Its watchdog goes on until the process says that no tenure has begun in it meanwhile. */
   unprepare(lock: string): void {
-    this.preparations.set(lock, ++this.preparationCount);
-    this.send({ kind: 'unprepare', lock, n: this.preparationCount });
+    this.unprepares.set(lock, ++this.unprepareCount);
+    this.send({ kind: 'unprepare', lock, n: this.unprepareCount });
   }
 
   start(input: { lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }): void {
-    this.preparations.delete(input.lock);
+    this.unprepares.delete(input.lock);
     // The watchdog first: from the first message on somebody must be able to end this.
     this.watchdog.write(encodeSet(input));
     this.send({ kind: 'start', ...input });
@@ -231,7 +231,7 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
         return;
       case 'unprepared':
         // Unless it was prepared or started again since.
-        if (this.preparations.get(message.lock) === message.n) this.watchdog.write(encodeClear(message.lock));
+        if (this.unprepares.get(message.lock) === message.n) this.watchdog.write(encodeClear(message.lock));
         return;
       case 'started':
         this.emit('started', message.lock, message.token);

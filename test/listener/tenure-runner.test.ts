@@ -91,14 +91,20 @@ describe('a tenure', () => {
 });
 
 describe('a listener that consumes ahead', () => {
-  it('holds what comes, and starts it in the moment in which etcd shows its pod as holder', async () => {
+  /** All messages there are, for no tenure yet. */
+  const holding = async (count: number) => {
     await open();
     const child = await fixture.forkWarm();
     const { leaseId } = await fixture.stand();
     child.prepare(leaseId, 0);
     await child.next('prepared');
-    await fixture.publish(orders(5));
+    await fixture.publish(orders(count));
     await eventually(async () => expect(await fixture.ready()).toBe(0));
+    return { child, leaseId };
+  };
+
+  it('holds what comes, and starts it in the moment in which etcd shows its pod as holder', async () => {
+    const { child, leaseId } = await holding(5);
     await sleep(300);
     expect(fixture.notes()).toEqual([]);
     const { token } = await fixture.acquire();
@@ -158,13 +164,7 @@ describe('a listener that consumes ahead', () => {
   });
 
   it('returns what it holds when nothing comes of it, and is ready for another tenure', async () => {
-    await open();
-    const child = await fixture.forkWarm();
-    const { leaseId } = await fixture.stand();
-    child.prepare(leaseId, 0);
-    await child.next('prepared');
-    await fixture.publish(orders(5));
-    await eventually(async () => expect(await fixture.ready()).toBe(0));
+    const { child } = await holding(5);
     child.send({ kind: 'unprepare', lock: fixture.lock, n: 7 });
     expect(await child.next('unprepared')).toMatchObject({ n: 7 });
     await eventually(async () => expect(await fixture.ready()).toBe(5));
