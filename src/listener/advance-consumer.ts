@@ -44,7 +44,6 @@ export class AdvanceConsumer {
   constructor(private readonly options: AdvanceConsumerOptions) {
     this.deadlineNs = options.deadlineNs;
     this.drift = new ClockDrift(options.marginMs / 2);
-    this.ask();
   }
 
   get held(): readonly Held[] {
@@ -85,7 +84,8 @@ export class AdvanceConsumer {
     this.askNoMore();
   }
 
-  private ask(): void {
+  /** Asks now, and again and again until `askNoMore`. To be called once. */
+  ask(): void {
     if (this.readsInFlight < maxReadsInFlight) void this.read();
     const spacingMs = (performance.now() - this.beganMs) * spacingPerElapsed;
     this.timer = setTimeout(

@@ -17,6 +17,7 @@ import { loadHandler } from './handler-module';
 import { MessageMetrics } from './message-metrics';
 import { killOwnGroup } from './process-group';
 import type { AgentMessage, ListenerLock } from './protocol';
+import { rehearseTenure } from './rehearsal';
 import { reportStats } from './stats-reporter';
 import { TenureRunner } from './tenure-runner';
 
@@ -31,6 +32,8 @@ const runners = new Map<string, TenureRunner>();
 const consumers: AmqpConsumer[] = [];
 /** One for all locks, by request timeout in ms. */
 const connections = new Map<number, EtcdConnection>();
+/** Once, whatever the number of locks. */
+let rehearsal: Promise<void> | null = null;
 const exitLimitMs = 500;
 /** An idle connection to etcd would have to be made anew by the first message of a tenure. */
 const etcdWarmIntervalMs = 10_000;
@@ -114,6 +117,7 @@ async function openLock(
     const reader = { readHolder: () => holder.readHolder(lock) };
     const attempts = new AttemptRecord(client, lock);
     void attempts.prepare();
+    rehearsal ??= rehearseTenure({ settings, region, pod, reader, logger });
     const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
     consumers.push(consumer);
     const runner = new TenureRunner({

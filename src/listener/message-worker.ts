@@ -54,9 +54,11 @@ export class MessageWorker {
   /** So many at the head of `fresh` have been seen to be verified. */
   private verified = 0;
   private readonly redelivered: Work[] = [];
-  /** The redelivered message that is being worked on. */
+  /** The redelivered message that is being counted, waits for a slot, or is worked on. */
   private lane: Work | null = null;
-  /** Slots taken: handlers running, and the lane's message on its way to one. */
+  /** The lane's message, once it may start. */
+  private counted: Work | null = null;
+  private counting = false;
   private slotsTaken = 0;
   /** After the handler: counted, returned or dead-lettered right now. */
   private settling = 0;
@@ -76,7 +78,7 @@ export class MessageWorker {
 
   /** Messages that are somewhere between their start and the broker's knowing of their end. */
   get busy(): number {
-    return this.slotsTaken + this.settling;
+    return this.slotsTaken + this.settling + (this.counting ? 1 : 0);
   }
 
   /** Messages received before the tenure began, in their order. Starts at once what is verified already. */
@@ -142,14 +144,19 @@ export class MessageWorker {
   }
 
   private wakeWorkedOff(): void {
-    if (!this.whenWorkedOff || this.busy > 0 || this.fresh.length > 0 || this.redelivered.length > 0) return;
+    if (!this.whenWorkedOff || this.busy > 0 || this.counted) return;
+    if (this.fresh.length > 0 || this.redelivered.length > 0) return;
     this.whenWorkedOff();
     this.whenWorkedOff = null;
   }
 
   private takeUnstarted(): Work[] {
     this.verified = 0;
-    return [...this.fresh.splice(0), ...this.redelivered.splice(0)];
+    const works = [...this.fresh.splice(0), ...this.redelivered.splice(0)];
+    if (!this.counted) return works;
+    works.unshift(this.counted);
+    this.abandonLane();
+    return works;
   }
 
   // --- from received to started --------------------------------------------------------------------------
@@ -199,11 +206,8 @@ export class MessageWorker {
     this.pumping = true;
     const { guard, consumer, settings } = this.options;
     while (this.slotsTaken < settings.queue.concurrency && !this.yielding) {
-      if (this.laneMayTake() && !guard.draining && !guard.whyOver) {
-        void this.workRedelivered(this.redelivered.shift() as Work);
-        continue;
-      }
-      const work = this.fresh[0];
+      this.fillLane();
+      const work = this.counted ?? this.fresh[0];
       if (!work) break;
       const current = consumer.isCurrent(work.channel);
       if (current) {
@@ -214,11 +218,13 @@ export class MessageWorker {
           break;
         }
       }
-      if (this.verified === 0) this.noteVerified(guard.lastReadBeganNs);
-      this.fresh.shift();
-      if (this.verified > 0) this.verified -= 1;
+      if (work === this.counted) this.counted = null;
+      else this.takeFresh();
       // On a channel that is gone it would be delivered, and worked on, a second time.
-      if (!current) continue;
+      if (!current) {
+        if (work === this.lane) this.abandonLane();
+        continue;
+      }
       this.slotsTaken += 1;
       this.call(work);
     }
@@ -226,36 +232,49 @@ export class MessageWorker {
     this.wakeWorkedOff();
   }
 
-  /** A redelivered message has to be counted first: the first message of a tenure is another one, if there is one. */
-  private laneMayTake(): boolean {
-    if (this.redelivered.length === 0 || this.lane !== null) return false;
-    return this.anyStarted || this.fresh.length === 0;
+  private takeFresh(): void {
+    if (this.verified === 0) this.noteVerified(this.options.guard.lastReadBeganNs);
+    this.fresh.shift();
+    if (this.verified > 0) this.verified -= 1;
   }
 
-  private async workRedelivered(work: Work): Promise<void> {
+  /** Only with a slot free: else it would wait for one, counted, and a death meanwhile would be taken for its own. */
+  private fillLane(): void {
+    const { guard } = this.options;
+    if (this.lane !== null || guard.draining || guard.whyOver) return;
+    const work = this.redelivered.shift();
+    if (work) void this.countRedelivered(work);
+  }
+
+  /** Before its start, and without a slot: others work meanwhile. */
+  private async countRedelivered(work: Work): Promise<void> {
     this.lane = work;
-    this.slotsTaken += 1;
     const { guard, settings, attempts, consumer } = this.options;
     const mayGoOn = (): boolean => !guard.draining && !guard.whyOver && consumer.isCurrent(work.channel);
-    const id = attemptId(work.message);
-    // Side by side: the guard's answer only has to be young enough when the handler is called.
-    const [count, early] = await Promise.all([countAttempt(attempts, id, mayGoOn), guard.verify()]);
-    if (count !== null && count > settings.queue.maxDeliveries) {
-      void this.deadLetter(work, count - 1, `${count - 1} attempts began and none has ended well`);
-      this.freeSlot(work);
-      return;
+    this.askGuard();
+    this.counting = true;
+    const count = await countAttempt(attempts, attemptId(work.message), mayGoOn);
+    this.counting = false;
+    work.attempts = count ?? 0;
+    if (work.attempts > settings.queue.maxDeliveries) {
+      const earlier = work.attempts - 1;
+      void this.deadLetter(work, earlier, `${earlier} attempts began and none has ended well`);
+      this.lane = null;
+    } else if (count !== null && mayGoOn()) {
+      this.counted = work;
+    } else {
+      this.abandonLane();
+      this.requeueUnworked(work);
     }
-    const mayBegin = count === null ? () => false : mayGoOn;
-    for (let verdict = early; mayBegin() && verdict.held; verdict = await guard.verify()) {
-      if (guard.check(verdict.readBeganNs, work.receivedNs) !== null) continue;
-      work.attempts = count ?? 0;
-      this.call(work);
-      return;
-    }
-    // Counted, but not begun. That can only be taken back when it was the only one.
-    if (count === 1) this.clearAttempts(work);
-    this.requeueUnworked(work);
-    this.freeSlot(work);
+    this.wakeIdle();
+    this.pump();
+  }
+
+  /** The lane's message has not begun. Its count can only be taken back when it was the only one. */
+  private abandonLane(): void {
+    if (this.lane?.attempts === 1) this.clearAttempts(this.lane);
+    this.lane = null;
+    this.counted = null;
   }
 
   /** Calls the handler in this very tick. The slot is taken already. */

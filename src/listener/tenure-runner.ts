@@ -114,8 +114,10 @@ export class TenureRunner {
       },
     });
     this.ahead = ahead;
-    this.options.logger.info({ afterToken }, 'consuming ahead of a tenure');
+    // The broker takes longest, so it is asked first.
     void this.consumeAhead();
+    ahead.ask();
+    this.options.logger.info({ afterToken }, 'consuming ahead of a tenure');
   }
 
   unprepare(n: number): void {

@@ -74,11 +74,7 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
   /** A tenure of this lock runs in the current process: keep a spare. */
   hold(lock: string): void {
     this.activeLocks.add(lock);
-    // Not at once: forking costs the new tenure's first messages tens of milliseconds of processor time.
-    this.spareTimer ??= setTimeout(() => {
-      this.spareTimer = null;
-      this.ensureSpare();
-    }, spareDelayMs);
+    this.forkSpareLater();
   }
 
   /** The tenure is over. The spare goes when no tenure is left. */
@@ -145,7 +141,15 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
     this.emit('exit', process, why);
     for (const lock of this.init.locks) this.emit('readiness', lock.settings.name);
     if (this.currentProcess === null) this.restoreLater();
-    else this.ensureSpare();
+    else this.forkSpareLater();
+  }
+
+  /** Not at once: a fork holds this process up for 10 ms, and then takes the processor from the first messages. */
+  private forkSpareLater(): void {
+    this.spareTimer ??= setTimeout(() => {
+      this.spareTimer = null;
+      this.ensureSpare();
+    }, spareDelayMs);
   }
 
   private ensureSpare(): void {

@@ -1,0 +1,155 @@
+import type { Channel, ConsumeMessage } from 'amqplib';
+import { Guard } from '../../src/listener/guard';
+import type { Handler } from '../../src/listener/handler';
+import { MessageMetrics } from '../../src/listener/message-metrics';
+import { MessageWorker } from '../../src/listener/message-worker';
+import { eventually } from '../support/eventually';
+import { lockSettings, silentLogger } from '../pod/pod-fixture';
+
+const holder = { token: 7, leaseId: '99' };
+const channel = {} as Channel;
+const guards: Guard[] = [];
+afterEach(() => {
+  for (const guard of guards.splice(0)) guard.end();
+});
+
+/** One worker on a queue of this test's imagination; counting an attempt takes as long as the test says. */
+class Bench {
+  readonly handled: string[] = [];
+  readonly settled: string[] = [];
+  readonly cleared: string[] = [];
+  counting: Promise<void> = Promise.resolve();
+  counted = 0;
+  readonly guard: Guard;
+  readonly worker: MessageWorker;
+
+  constructor(concurrency: number, handler: (body: string) => Promise<void> | void = () => {}) {
+    this.guard = new Guard({
+      ...holder,
+      reader: { readHolder: () => Promise.resolve(holder) },
+      deadlineNs: process.hrtime.bigint() + 600_000_000_000n,
+      marginMs: 1_000,
+      verificationMaxAgeMs: 60_000,
+      abortLeadMs: 100,
+      onAbort: () => {},
+      onOver: () => {},
+    });
+    guards.push(this.guard);
+    const settings = lockSettings('orders');
+    const handle: Handler = (message) => {
+      this.handled.push(message.body.toString());
+      return handler(message.body.toString());
+    };
+    const note = (what: string) => (message: ConsumeMessage) => {
+      this.settled.push(`${what} ${message.content.toString()}`);
+      return true;
+    };
+    this.worker = new MessageWorker({
+      settings: { ...settings, queue: { ...settings.queue, concurrency } },
+      region: 'us-east',
+      pod: 'a',
+      token: holder.token,
+      guard: this.guard,
+      consumer: {
+        ack: note('ack'),
+        requeue: note('requeue'),
+        deadLetter: () => Promise.resolve(),
+        isCurrent: () => true,
+      },
+      attempts: {
+        begin: async () => {
+          this.counted += 1;
+          await this.counting;
+          return 1;
+        },
+        clear: (id) => {
+          this.cleared.push(id);
+          return Promise.resolve();
+        },
+      },
+      handler: handle,
+      metrics: new MessageMetrics('us-east').forLock('orders'),
+      logger: silentLogger,
+      onFirstMessage: () => {},
+    });
+  }
+
+  deliver(body: string, redelivered = false): void {
+    const message = {
+      content: Buffer.from(body),
+      fields: { redelivered, routingKey: 'orders', deliveryTag: 1 },
+      properties: { headers: {}, messageId: body },
+    };
+    this.worker.accept(message as unknown as ConsumeMessage, channel);
+  }
+}
+
+test.each([1, 3])(
+  'redelivered messages are all worked on by a handler that never waits (slots: %p)',
+  async (slots) => {
+    const bench = new Bench(slots);
+    const bodies = Array.from({ length: 20 }, (_, index) => String(index));
+    for (const body of bodies) bench.deliver(body, true);
+    await eventually(() => expect(bench.handled).toEqual(bodies));
+    expect(bench.settled).toEqual(bodies.map((body) => `ack ${body}`));
+    expect(bench.cleared).toHaveLength(20);
+  },
+);
+
+test('others are worked on while a redelivered message is being counted, also with one slot', async () => {
+  const bench = new Bench(1);
+  let count!: () => void;
+  bench.counting = new Promise((resolve) => (count = resolve));
+  bench.deliver('old', true);
+  for (const body of ['a', 'b', 'c']) bench.deliver(body);
+  await eventually(() => expect(bench.handled).toEqual(['a', 'b', 'c']));
+  expect(bench.worker.busy).toBe(1);
+  count();
+  await eventually(() => expect(bench.handled).toEqual(['a', 'b', 'c', 'old']));
+  expect(bench.worker.busy).toBe(0);
+});
+
+test('a redelivered message is not counted before a slot is free', async () => {
+  let end!: () => void;
+  const bench = new Bench(1, (body) =>
+    body === 'slow' ? new Promise((resolve) => (end = resolve)) : undefined,
+  );
+  bench.deliver('slow');
+  await eventually(() => expect(bench.handled).toEqual(['slow']));
+  bench.deliver('old', true);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(bench.counted).toBe(0);
+  end();
+  await eventually(() => expect(bench.handled).toEqual(['slow', 'old']));
+});
+
+test('one that was counted and found no slot goes back, without its count', async () => {
+  let count!: () => void;
+  const bench = new Bench(1, (body) => (body === 'slow' ? new Promise(() => {}) : undefined));
+  bench.counting = new Promise((resolve) => (count = resolve));
+  bench.deliver('old', true);
+  bench.deliver('slow');
+  await eventually(() => expect(bench.handled).toEqual(['slow']));
+  count();
+  await eventually(() => expect(bench.worker.busy).toBe(1));
+  bench.guard.draining = true;
+  bench.worker.giveBack();
+  expect(bench.settled).toEqual(['requeue old']);
+  expect(bench.cleared).toHaveLength(1);
+  expect(bench.handled).toEqual(['slow']);
+});
+
+test('a drain that begins while one is being counted waits for the count, and gives it back', async () => {
+  let count!: () => void;
+  const bench = new Bench(1);
+  bench.counting = new Promise((resolve) => (count = resolve));
+  bench.deliver('old', true);
+  bench.guard.draining = true;
+  bench.worker.giveBack();
+  await expect(bench.worker.idle(20)).resolves.toBe(false);
+  count();
+  await expect(bench.worker.idle(5_000)).resolves.toBe(true);
+  expect(bench.settled).toEqual(['requeue old']);
+  expect(bench.cleared).toHaveLength(1);
+  expect(bench.handled).toEqual([]);
+});
