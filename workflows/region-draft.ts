@@ -1,4 +1,5 @@
 import type { Attempt, Receipt, SwitchOutcome, Tenure } from './contract';
+import { doneText } from './decision-text';
 import { podQueue } from './names';
 import type { NoAnswer, PodAddress, RegionEffect, SwitchRequest } from './region-event';
 import {
@@ -132,6 +133,8 @@ export class RegionDraft {
     Object.assign(this.state, { tenure, topToken: tenure.token, silentBeats: 0, beat: null, beatFrom: at });
     if (this.state.switch?.step === 'preflight')
       this.conclude('failed', `a newer tenure began meanwhile, with token ${tenure.token}; ask again`);
+    // Its successor has had the lock already; whether a first message came is no reason to refuse the next switch.
+    if (this.state.switch?.step === 'successor') this.conclude('done', doneText(this.state.switch.receipt));
     // A switch that is on its way is settled first; its answer decides on the phase.
     if (this.state.switch === null) {
       this.state.phase = 'active';

@@ -104,8 +104,9 @@ export class TenureRunner {
       marginMs,
       onHolder: (token, readBeganNs) => {
         if (this.ahead === ahead) {
-          this.begin({ token, leaseId, deadlineNs: ahead.deadline, marginMs, readBeganNs });
+          // Before the first message, which may start at once: the agent makes nothing of that without a tenure.
           this.send({ kind: 'started', lock: this.lock, token });
+          this.begin({ token, leaseId, deadlineNs: ahead.deadline, marginMs, readBeganNs });
         } else if (this.tenure?.token === token) {
           // The agent's order came first; this read was on its way, and verifies what is held.
           this.tenure.guard.noteHeld(readBeganNs);

@@ -109,6 +109,9 @@ describe('a listener that consumes ahead', () => {
     expect(fixture.notes()).toEqual([]);
     const { token } = await fixture.acquire();
     expect(await child.next('started')).toMatchObject({ token });
+    await child.next('first-message');
+    const kinds = child.messages.map(({ kind }) => kind);
+    expect(kinds.indexOf('started')).toBeLessThan(kinds.indexOf('first-message'));
     await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(5)));
     expect(fixture.notes().every((note) => note.token === token && note.redeliveries === 0)).toBe(true);
     // The agent's order comes later, and finds it at work.

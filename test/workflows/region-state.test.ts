@@ -231,6 +231,20 @@ describe('a planned switch', () => {
     expect(state.lastSwitches[0]).toMatchObject({ switchId: 's1', result: 'done', receipt: { id: 's1' } });
   });
 
+  it('is over when the lock is back before the successor had a message, and the next one may begin', () => {
+    const handedOver: Happening = {
+      type: 'hand-over-answered',
+      switchId: 's1',
+      outcome: { outcome: 'handed-over', receipt: receiptOf('s1', 7) },
+    };
+    const { state, effects } = tell(...active, asked('s1'), passed('s1'), handedOver, won('p1', 9));
+    expect(state).toMatchObject({ phase: 'active', tenure: { token: 9 }, switch: null });
+    expect(state.lastSwitches[0]).toMatchObject({ switchId: 's1', result: 'done', receipt: { id: 's1' } });
+    expect(kinds(effects).filter((kind) => kind === 'start-listener')).toHaveLength(2);
+    const next = tell(...active, asked('s1'), passed('s1'), handedOver, won('p1', 9), asked('s2'));
+    expect(next.state.switch).toMatchObject({ request: { switchId: 's2' }, step: 'preflight' });
+  });
+
   it('is refused with every failed check, and nothing was touched', () => {
     const failed = ['orders is paused by anna', 'no candidate in west'];
     const { state, effects } = tell(...active, asked('s1'), {
