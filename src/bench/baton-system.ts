@@ -19,6 +19,7 @@ const startLimitMs = 60_000;
 const pollMs = 10;
 /** Besides the watch, which may miss something while it reconnects. */
 const refreshMs = 500;
+const refreshDelayMs = 100;
 
 export interface BatonSystemOptions {
   /** Over the bench's own: for what a bench varies. */
@@ -38,13 +39,14 @@ export class BatonSystem implements ConsumerSystem {
   readonly ledgerFile: string;
   readonly configFile: string;
   readonly pods: BatonPod[];
-  /** Etcd's word, and for how long it may lag: one watch event. */
+  /** Etcd's word of about 100 ms ago. */
   view: LockView | null = null;
   private readonly regions: string[];
   private readonly etcd: EtcdClient;
   private readonly store: EtcdLock;
   private watch: LockWatch | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private refreshTimer: NodeJS.Timeout | undefined;
   private workflows: RegionClient | undefined;
   private blocked: BatonPod | null = null;
   /** Ids of earlier boots: their keys live on in etcd until their leases run out. */
@@ -82,9 +84,8 @@ export class BatonSystem implements ConsumerSystem {
   }
 
   async start(): Promise<void> {
-    const refresh = (): void => void this.refresh();
-    this.watch = this.store.watch(refresh);
-    this.timer = setInterval(refresh, refreshMs);
+    this.watch = this.store.watch(() => this.refreshSoon());
+    this.timer = setInterval(() => void this.refresh(), refreshMs);
     for (const pod of this.pods) pod.start();
     const config = loadConfig({
       file: this.configFile,
@@ -151,6 +152,7 @@ export class BatonSystem implements ConsumerSystem {
     if (this.stopped) return;
     this.stopped = true;
     clearInterval(this.timer);
+    clearTimeout(this.refreshTimer);
     this.watch?.close();
     await Promise.all(this.pods.map((pod) => pod.kill()));
     await this.workflows?.close();
@@ -196,6 +198,14 @@ export class BatonSystem implements ConsumerSystem {
       }
       await sleep(pollMs);
     }
+  }
+
+  /** One read for all changes of a hand-over, after it: the peers' systems read nothing while they are measured. */
+  private refreshSoon(): void {
+    this.refreshTimer ??= setTimeout(() => {
+      this.refreshTimer = undefined;
+      void this.refresh();
+    }, refreshDelayMs);
   }
 
   private async refresh(): Promise<void> {

@@ -61,7 +61,7 @@ const look = ({ measured, from, atNs }: Struck): Handover | null =>
 /** Until somebody else works, or the limit has passed. */
 export async function awaitSuccessor(struck: Struck, signal: AbortSignal): Promise<FaultOutcome> {
   const limit = capMs(struck.ttlMs);
-  await waitUntil(() => look(struck) !== null, limit - (performance.now() - struck.atMs), signal, 20);
+  await waitUntil(() => look(struck) !== null, limit - (performance.now() - struck.atMs), signal);
   return outcomeOf(struck);
 }
 

@@ -78,7 +78,7 @@ export class MeasuredSystem {
       ledger.read();
       return [...load.published].every((seq) => ledger.finished.has(seq));
     };
-    await waitUntil(drained, limitMs, signal, 20);
+    await waitUntil(drained, limitMs, signal);
     // A late duplicate would show by then.
     await pause(50, signal);
   }

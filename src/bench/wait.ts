@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const pollMs = 5;
+/** What is measured is read from the ledger, so looking seldom costs no precision, and looking often the processor. */
+const pollMs = 20;
 
 /** Polls until it holds (true) or the limit has passed (false). @throws the signal's reason when that fires. */
 export async function waitUntil(
