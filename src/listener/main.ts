@@ -117,7 +117,13 @@ async function openLock(
     const reader = { readHolder: () => holder.readHolder(lock) };
     const attempts = new AttemptRecord(client, lock);
     void attempts.prepare();
-    rehearsal ??= rehearseTenure({ settings, region, pod, reader, logger });
+    rehearsal ??= rehearseTenure({
+      settings,
+      region,
+      pod,
+      reader,
+      logger: logger.child({}, { level: 'silent' }),
+    });
     const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
     consumers.push(consumer);
     const runner = new TenureRunner({
