@@ -8,14 +8,13 @@ export async function waitUntil(
   check: () => boolean,
   limitMs: number,
   signal: AbortSignal,
-  everyMs = pollMs,
 ): Promise<boolean> {
   const giveUpAt = performance.now() + limitMs;
   for (;;) {
     signal.throwIfAborted();
     if (check()) return true;
     if (performance.now() > giveUpAt) return false;
-    await sleep(everyMs);
+    await sleep(pollMs);
   }
 }
 

@@ -27,7 +27,7 @@ export interface KeyOwner {
 
 /**
  * Reads of single keys, each one a request of Node's own HTTP/2 client. Etcd's client for Node, with gRPC below it,
- * takes more than twice the processor time for the same question (docs/performance.md). It knows no logins, keeps to
+ * takes 1.6 times the processor time for the same question (docs/decisions.md, 24). It knows no logins, keeps to
  * one endpoint while that answers, and answers `undefined` to everything that is not a plain success: then the caller
  * asks through `EtcdClient`.
  */

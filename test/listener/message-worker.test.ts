@@ -123,19 +123,36 @@ test('a redelivered message is not counted before a slot is free', async () => {
   await eventually(() => expect(bench.handled).toEqual(['slow', 'old']));
 });
 
-test('one that was counted and found no slot goes back, without its count', async () => {
+/** A redelivered message is counted, and waits for the one slot until `end`. */
+async function countedWithoutSlot(): Promise<{ bench: Bench; end: () => void }> {
   let count!: () => void;
-  const bench = new Bench(1, (body) => (body === 'slow' ? new Promise(() => {}) : undefined));
+  let end!: () => void;
+  const bench = new Bench(1, (body) =>
+    body === 'slow' ? new Promise((resolve) => (end = resolve)) : undefined,
+  );
   bench.counting = new Promise((resolve) => (count = resolve));
   bench.deliver('old', true);
   bench.deliver('slow');
   await eventually(() => expect(bench.handled).toEqual(['slow']));
   count();
   await eventually(() => expect(bench.worker.busy).toBe(1));
+  return { bench, end };
+}
+
+test('one that was counted and found no slot goes back, without its count', async () => {
+  const { bench } = await countedWithoutSlot();
   bench.guard.draining = true;
   bench.worker.giveBack();
   expect(bench.settled).toEqual(['requeue old']);
   expect(bench.cleared).toHaveLength(1);
+  expect(bench.handled).toEqual(['slow']);
+});
+
+test('one that was counted starts no more when the tenure ends while it waits for a slot', async () => {
+  const { bench, end } = await countedWithoutSlot();
+  bench.guard.end();
+  end();
+  await eventually(() => expect(bench.worker.busy).toBe(0));
   expect(bench.handled).toEqual(['slow']);
 });
 

@@ -2,6 +2,7 @@ import { RefusedError, UnknownOutcomeError } from '../../activities/errors';
 import { startDevStack, type DevStack } from '../../src/dev/dev-stack';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { GuardReader } from '../../src/etcd/guard-reader';
+import { RangeSession } from '../../src/etcd/range-session';
 import type { WatchHint } from '../../src/pod/lock-store';
 import { eventually, LockFixture } from '../etcd/lock-fixture';
 
@@ -166,6 +167,18 @@ test('users and passwords work, and a wrong password is a refusal', async () => 
   const stranger = new EtcdClient({ endpoints, username: 'root', password: 'wrong' }, patience);
   await expect(new GuardReader(stranger).readHolder('orders')).rejects.toThrow(RefusedError);
   stranger.close();
+});
+
+test('a member that has lost its cluster gives the guard’s session no answer, not an old one', async () => {
+  await started(3);
+  const session = new RangeSession({ endpoints: [stack.etcdAddresses[2] as string] }, timeoutMs);
+  const frame = RangeSession.request(Buffer.from(fixture.keys.holder));
+  await eventually('the member answers', async () => (await session.read(frame)) === null);
+  for (const index of [0, 1]) stack.etcd.member(index).pause();
+  expect(await session.read(frame)).toBeUndefined();
+  for (const index of [0, 1]) stack.etcd.member(index).resume();
+  await eventually('the member answers again', async () => (await session.read(frame)) === null);
+  session.close();
 });
 
 async function eventuallyAnswers(ask: () => Promise<unknown>): Promise<void> {
