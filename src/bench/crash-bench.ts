@@ -33,7 +33,10 @@ interface Member {
   ttlMs: number;
 }
 
-/** Item 2: pods, listeners and handlers that die, hang or freeze, at three TTLs. All systems are struck in one round. */
+const tallyOf = ({ measured, ttlMs }: Member): string =>
+  tallyText(`crash, TTL ${ttlMs / 1000} s, ${measured.name}`, measured.tally());
+
+/** Item 2: pods, listeners and handlers that die, hang or freeze, at three TTLs. Where peers are struck, all systems are in one round. */
 export const crashBench: Bench = {
   name: 'crash',
   title: 'crashes, from the last message before to the first after',
@@ -47,13 +50,15 @@ export const crashBench: Bench = {
     report.notes.push(
       'crash, event loop blocked: peers are measured less often, as each round costs up to twice the TTL; the stall limit of Baton is a third of the TTL',
     );
-    const run = new CrashRun(context, new Progress('crash', rounds * 3, context.say));
+    const run = new CrashRun(context, new Progress('crash', rounds * 4, context.say));
     try {
       for (const ttlMs of ttls) await run.start(ttlMs, report.notes);
       for (let i = 0; i < rounds; i++) await run.killRound();
       for (let i = 0; i < rounds; i++) await run.freezeRound();
       await run.renewBaton();
       for (let i = 0; i < rounds; i++) await run.blockRound(i);
+      await run.stopPeers();
+      for (let i = 0; i < rounds; i++) await run.listenerRound();
       report.results.push(...run.samples.results());
       report.notes.push(...run.samples.notes(), ...run.tallies());
     } finally {
@@ -67,6 +72,7 @@ export const crashBench: Bench = {
 class CrashRun {
   readonly samples = new CrashSamples();
   private readonly members: Member[] = [];
+  private readonly peerTallies: string[] = [];
 
   constructor(
     private readonly context: BenchContext,
@@ -85,7 +91,6 @@ class CrashRun {
     }
   }
 
-  /** Pods are killed; once others have taken over, Baton's new holders also lose their listeners. */
   async killRound(): Promise<void> {
     this.progress.next('killed');
     const { signal } = this.context;
@@ -94,17 +99,28 @@ class CrashRun {
       this.members,
       (victim) => victim.kill(),
       (struck) => awaitSuccessor(struck, signal),
-      async () => {
-        // Milliseconds count here: nothing else is to be at work.
-        for (const { measured } of this.members) measured.load.pause();
-        await pause(spareMs, signal);
-        for (const { measured, ttlMs } of this.baton) {
-          // Each process loses a listener once only: the next round kills the pod, which starts anew.
-          this.samples.add('listener killed', ttlMs, measured.name, await killListener(measured, signal));
-          await pause(staggerMs(), signal);
-        }
-      },
     );
+  }
+
+  /** Peers have no listener to be killed, and two dozen processes beside it would be measured with it. */
+  async stopPeers(): Promise<void> {
+    const { baton } = this;
+    const peers = this.members.filter((each) => !baton.includes(each));
+    this.peerTallies.push(...peers.map(tallyOf));
+    this.members.splice(0, this.members.length, ...baton);
+    await Promise.all(peers.map(({ measured }) => measured.stop()));
+  }
+
+  /** Listeners are killed, one after the other: milliseconds count here. */
+  async listenerRound(): Promise<void> {
+    this.progress.next('listener killed');
+    const { signal } = this.context;
+    await this.renewBaton();
+    await pause(spareMs, signal);
+    for (const { measured, ttlMs } of this.members) {
+      this.samples.add('listener killed', ttlMs, measured.name, await killListener(measured, signal));
+      await measured.drain(signal);
+    }
   }
 
   async freezeRound(): Promise<void> {
@@ -144,14 +160,16 @@ class CrashRun {
 
   /** Before its listeners are lost again: a second loss within a minute gives the lock up. */
   async renewBaton(): Promise<void> {
-    for (const { measured } of this.baton)
-      if (measured.system instanceof BatonSystem) await measured.system.renew();
+    await Promise.all(
+      this.baton.map(async ({ measured: { system } }) => {
+        const active = system instanceof BatonSystem ? system.active() : null;
+        if (active && system instanceof BatonSystem) await system.renew(active);
+      }),
+    );
   }
 
   tallies(): string[] {
-    return this.members.map(({ measured, ttlMs }) =>
-      tallyText(`crash, TTL ${ttlMs / 1000} s, ${measured.name}`, measured.tally()),
-    );
+    return [...this.members.map(tallyOf), ...this.peerTallies];
   }
 
   async stop(): Promise<void> {
@@ -168,7 +186,6 @@ class CrashRun {
     members: Member[],
     act: (victim: Struck['victim'], measured: MeasuredSystem) => Promise<void> | void,
     watch: (struck: Struck) => Promise<FaultOutcome>,
-    afterwards: () => Promise<void> = () => Promise.resolve(),
   ): Promise<void> {
     const { signal } = this.context;
     await Promise.all(members.map(({ measured }) => measured.system.heal()));
@@ -185,7 +202,6 @@ class CrashRun {
       watched.push(watch(struck).then((outcome) => this.samples.add(fault, ttlMs, measured.name, outcome)));
     }
     await Promise.all(watched);
-    await afterwards();
     for (const { measured } of members) measured.load.pause();
     await Promise.all(members.map(({ measured }) => measured.system.heal()));
     await Promise.all(members.map(({ measured }) => measured.drain(signal)));

@@ -33,7 +33,7 @@ export interface LockSettings {
   leaseTtlMs: number;
   /** Taken off the TTL for clock drift. Default: the larger of a tenth of the TTL and 500; never less. */
   deadlineMarginMs: number;
-  /** Time between extensions. Default: a third of the TTL; never more than that. */
+  /** Time between extensions. Default: 0.45 of the TTL; at most half of it. */
   keeperIntervalMs: number;
   /** The handler's AbortSignal fires this long before the deadline. Default 500. */
   abortLeadMs: number;

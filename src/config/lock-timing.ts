@@ -24,6 +24,9 @@ export type GivenTiming = { [K in keyof LockTiming]?: LockTiming[K] | undefined 
 
 export const leastRequestTimeoutMs = 50;
 
+/** The default: a shorter one keeps a dead pod's lease longer, a longer one forgives etcd less (docs/decisions.md, 26). */
+const usualIntervalShare = 0.45;
+
 /** The margin for clock drift that a TTL needs at least: a tenth of it, and half a second. */
 export const leastMarginMs = (leaseTtlMs: number): number => Math.max(Math.ceil(leaseTtlMs / 10), 500);
 
@@ -53,7 +56,10 @@ function completeExtension(
   leaseTtlMs: number,
   usableMs: number,
 ): Pick<LockTiming, 'keeperIntervalMs' | 'requestTimeoutMs'> {
-  const longestIntervalMs = Math.min(Math.floor(leaseTtlMs / 3), usableMs - (given.abortLeadMs ?? 0) - 1);
+  const longestIntervalMs = Math.min(
+    Math.floor(leaseTtlMs * usualIntervalShare),
+    usableMs - (given.abortLeadMs ?? 0) - 1,
+  );
   const usualIntervalMs = given.keeperIntervalMs ?? longestIntervalMs;
   const usualTimeoutMs = given.requestTimeoutMs ?? 1000;
   const fits = usualTimeoutMs < usualIntervalMs && usualIntervalMs + 2 * usualTimeoutMs < usableMs;
@@ -72,7 +78,7 @@ function completeExtension(
   return { keeperIntervalMs, requestTimeoutMs };
 }
 
-/** At most half the interval, so that a repeated request still ends within it. */
+/** At most half the interval, so that a repeated request still ends within it; and so short that time is spare. */
 function shorterTimeoutMs(
   givenIntervalMs: number | undefined,
   longestIntervalMs: number,
@@ -80,7 +86,7 @@ function shorterTimeoutMs(
 ): number {
   const boundMs =
     givenIntervalMs === undefined
-      ? Math.min(longestIntervalMs / 2, (usableMs - 1) / 4)
+      ? Math.min(longestIntervalMs / 2, (usableMs - 1) / 6)
       : Math.min(givenIntervalMs / 2, (usableMs - givenIntervalMs - 1) / 2);
   return Math.max(leastRequestTimeoutMs, Math.min(1000, Math.floor(boundMs)));
 }
@@ -111,10 +117,10 @@ export function timingProblems(prefix: string, given: GivenTiming, timing: LockT
   );
   check(margin < ttl, ['deadlineMarginMs'], `below leaseTtlMs (${ttl})`);
   if (margin >= ttl) return problems;
-  const thirdMs = Math.floor(ttl / 3);
-  check(interval <= thirdMs, ['keeperIntervalMs'], `at most a third of leaseTtlMs (${thirdMs})`);
+  const halfMs = Math.floor(ttl / 2);
+  check(interval <= halfMs, ['keeperIntervalMs'], `at most half of leaseTtlMs (${halfMs})`);
   // What follows from the interval says nothing new about one that is too long by itself.
-  if (interval <= thirdMs) {
+  if (interval <= halfMs) {
     check(
       timeout < interval,
       ['requestTimeoutMs', 'keeperIntervalMs'],

@@ -101,7 +101,7 @@ describe('bad input ends with 2, and nothing is started', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err.trim().split('\n')).toHaveLength(4);
     expect(err).toContain(
-      'locks.orders.keeperIntervalMs is 9000: must be at most a third of leaseTtlMs (3333)',
+      'locks.orders.keeperIntervalMs is 9000: must be at most half of leaseTtlMs (5000)',
     );
     expect(err).not.toContain('hunter2');
     folder.write(minimal());

@@ -25,9 +25,9 @@ describe('relations', () => {
       'deadlineMarginMs is 10000: must be below leaseTtlMs (10000)',
     ],
     [
-      'interval of at most a third of the TTL',
-      { keeperIntervalMs: 3334 },
-      'keeperIntervalMs is 3334: must be at most a third of leaseTtlMs (3333)',
+      'interval of at most half of the TTL',
+      { keeperIntervalMs: 5001 },
+      'keeperIntervalMs is 5001: must be at most half of leaseTtlMs (5000)',
     ],
     [
       'request of 50 ms at least',
@@ -100,14 +100,14 @@ describe('defaults give way', () => {
       { leaseTtlMs: 2000 },
       {
         deadlineMarginMs: 500,
-        keeperIntervalMs: 666,
-        requestTimeoutMs: 333,
+        keeperIntervalMs: 900,
+        requestTimeoutMs: 249,
         abortLeadMs: 500,
         verificationMaxAgeMs: 1000,
       },
     ],
-    [{ leaseTtlMs: 5000 }, { deadlineMarginMs: 500, keeperIntervalMs: 1666, requestTimeoutMs: 1000 }],
-    [{ leaseTtlMs: 30_000 }, { deadlineMarginMs: 3000, keeperIntervalMs: 10_000, beatMs: 30_000 }],
+    [{ leaseTtlMs: 5000 }, { deadlineMarginMs: 500, keeperIntervalMs: 2250, requestTimeoutMs: 1000 }],
+    [{ leaseTtlMs: 30_000 }, { deadlineMarginMs: 3000, keeperIntervalMs: 13_500, beatMs: 30_000 }],
     [
       { leaseTtlMs: 2000, deadlineMarginMs: 1500 },
       { abortLeadMs: expect.any(Number), verificationMaxAgeMs: 499 },
@@ -145,7 +145,7 @@ test('whatever was given, either every relation holds or a problem names a given
       const problems = timingProblems('locks.l', settings, t);
       const holds =
         t.deadlineMarginMs >= leastMarginMs(t.leaseTtlMs) &&
-        t.keeperIntervalMs <= t.leaseTtlMs / 3 &&
+        t.keeperIntervalMs <= t.leaseTtlMs / 2 &&
         t.requestTimeoutMs >= 50 &&
         t.requestTimeoutMs < t.keeperIntervalMs &&
         t.keeperIntervalMs + 2 * t.requestTimeoutMs + t.deadlineMarginMs < t.leaseTtlMs &&
@@ -168,11 +168,11 @@ test('what was given is kept, and a default is found whenever one fits', () => {
       // Nothing else can fit: try every pair of the two that bind each other.
       const { leaseTtlMs: ttl, deadlineMarginMs: margin } = timing;
       const lead = settings.abortLeadMs ?? 0;
-      const fitting = candidates(settings.keeperIntervalMs, 51, Math.floor(ttl / 3)).some((interval) =>
+      const fitting = candidates(settings.keeperIntervalMs, 51, Math.floor(ttl / 2)).some((interval) =>
         candidates(settings.requestTimeoutMs, 50, 1000).some(
           (timeout) =>
             margin >= leastMarginMs(ttl) &&
-            interval <= ttl / 3 &&
+            interval <= ttl / 2 &&
             timeout < interval &&
             interval + 2 * timeout + margin < ttl &&
             lead < ttl - margin - interval &&
