@@ -116,8 +116,9 @@ class CrashRun {
     this.progress.next('listener killed');
     const { signal } = this.context;
     await this.renewBaton();
-    await pause(spareMs, signal);
     for (const { measured, ttlMs } of this.members) {
+      // Also for the new spare of the one before: its start takes the processor.
+      await pause(spareMs, signal);
       this.samples.add('listener killed', ttlMs, measured.name, await killListener(measured, signal));
       await measured.drain(signal);
     }
