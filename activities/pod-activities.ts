@@ -22,6 +22,8 @@ export function createPodActivities(pod: PodPort): PodActivities {
       answer(() => withHeartbeat(drainHeartbeatMs, () => pod.drainAndHandOver(input))),
     releaseLock: (input) => answer(() => pod.releaseLock(input)),
     abortSwitch: (input) => answer(() => pod.abortSwitch(input)),
+    force: (input) => answer(() => pod.force(input)),
+    mark: (input) => answer(() => pod.mark(input)),
     inspectLock: (input) => answer(() => pod.inspectLock(input)),
     probe: (input) => answer(() => pod.probe(input)),
     awaitSuccessor: (input) => answer(() => pod.awaitSuccessor(input, Context.current().cancellationSignal)),

@@ -4,10 +4,14 @@ import type {
   AwaitTenureInput,
   AwaitTenureResult,
   DrainAndHandOverInput,
+  Force,
+  ForceOutcome,
   HandOverOutcome,
   InspectInput,
   InstructionStamp,
   LockTruth,
+  Mark,
+  MarkResult,
   ProbeResult,
   ReleaseLockInput,
   ReleaseOutcome,
@@ -30,6 +34,8 @@ export interface PodPort {
   drainAndHandOver(input: DrainAndHandOverInput): Promise<HandOverOutcome>;
   releaseLock(input: ReleaseLockInput): Promise<ReleaseOutcome>;
   abortSwitch(input: { lock: string; switchId: string; why: string }): Promise<void>;
+  force(input: { lock: string; force: Force }): Promise<ForceOutcome>;
+  mark(input: { lock: string; mark: Mark }): Promise<MarkResult>;
   inspectLock(input: InspectInput): Promise<LockTruth>;
   probe(input: InspectInput): Promise<ProbeResult>;
   awaitSuccessor(input: AwaitSuccessorInput, signal: AbortSignal): Promise<AwaitSuccessorResult>;

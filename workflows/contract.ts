@@ -2,8 +2,8 @@
  * Everything that crosses a boundary between workflow, pod and client: inputs, results, signals, queries and
  * the activity interface. Plain serialisable data; all times are ISO 8601 strings or milliseconds.
  */
-import { defineQuery, defineSignal } from '@temporalio/workflow';
-import type { RegionState } from './region-state';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { RegionState, SwitchStep } from './region-state';
 
 /** One unbroken period in which one pod holds one lock. `token` is the mod revision of the holder key. */
 export interface Tenure {
@@ -30,7 +30,9 @@ export type ChangeCause =
   /** The holder's listener died or stalled and its spare went on in the same pod. */
   | 'listener-restart'
   /** The holder gave the lock up, or was told to release it, towards nobody in particular. */
-  | 'release';
+  | 'release'
+  /** An operator took the lock from a holder that did not answer. */
+  | 'force';
 
 export interface Party {
   region: string;
@@ -132,6 +134,113 @@ export interface TenureEnded {
   why: string;
 }
 
+/** The same as an update: it is turned down at once, or returns the outcome. Asked again under its id, it answers the same. */
+export interface SwitchTo {
+  switchId: string;
+  /** The region to become active; any other region with a ready candidate when left out. */
+  to?: string;
+  reason: string;
+  by: string;
+}
+
+export interface AbortSwitch {
+  switchId: string;
+  reason: string;
+  by: string;
+}
+
+/** Whether `to`, or any other region where it is left out, could take over now. */
+export interface PreflightQuestion {
+  to?: string;
+}
+
+/** What a preflight looks at: of the lock, of a region, and of its candidates. */
+export type CheckName =
+  /** etcd shows the holder that the workflow knows. */
+  | 'holder'
+  | 'not paused'
+  | 'not cordoned'
+  | 'not blocked'
+  | 'not reserved'
+  | 'time since last change'
+  | 'no other switch'
+  /** Ready, standing, and for how long. */
+  | 'candidate'
+  /** The pod itself, on its own task queue. */
+  | 'pod answers'
+  | 'broker reachable'
+  | 'workflow running'
+  /** Lease and clocks leave time until the deadline. */
+  | 'clock margin';
+
+/** One verdict, with its values in `why`. */
+export interface Check {
+  check: CheckName;
+  /** `null`: about the lock as a whole. */
+  region: string | null;
+  pod: string | null;
+  passed: boolean;
+  why: string;
+}
+
+export interface PreflightReport {
+  lock: string;
+  holder: Tenure | null;
+  checks: Check[];
+  /** Regions that could take over. */
+  able: string[];
+  /** Gaps of the latest planned switches with a known one, newest first, in ms; at most 20. */
+  recentGapsMs: number[];
+}
+
+/**
+ * Updates end with this failure type when their run ends first: the same question, asked again under the same switch
+ * id, finds the answer.
+ */
+export const askAgain = 'AskAgain';
+/** The failure type of what is turned down before it enters history; the message says why. */
+export const turnedDown = 'TurnedDown';
+
+/** What an operator sets on a lock, in etcd, without a lease: it outlives every process. */
+export type Mark =
+  /** No automatic takeover and no switch; the holder goes on. */
+  | { kind: 'pause' | 'resume'; region?: never; reason: string; by: string }
+  /** The region's candidates step back, and its holder hands over when another region can take over. */
+  | { kind: 'cordon' | 'uncordon'; region: string; reason: string; by: string };
+
+/** Takes the lock from a holder that does not answer. */
+export interface Force {
+  switchId: string;
+  /** The token of the holder that it is taken from: no other one is touched. */
+  token: number;
+  to: string;
+  reason: string;
+  by: string;
+  /**
+   * `deadline`: nobody may acquire until the old holder's deadline has passed for certain. `nothing`: at once, while
+   * the old holder may still be working; the one exemption from "never two at a time".
+   */
+  waitFor: 'deadline' | 'nothing';
+}
+
+export type ForceOutcome =
+  | { outcome: 'released'; receipt: Receipt }
+  /** It was not the holder any more; nothing was changed. */
+  | { outcome: 'refused'; why: string };
+
+export interface MarkResult {
+  /** Whether this request changed anything. */
+  changed: boolean;
+  /** One sentence: what holds now, and since when. */
+  why: string;
+}
+
+export const forceUpdate = defineUpdate<ForceOutcome, [Force]>('force');
+export const markUpdate = defineUpdate<MarkResult, [Mark]>('mark');
+export const switchToUpdate = defineUpdate<SwitchOutcome, [SwitchTo]>('switchTo');
+export const abortSwitchUpdate = defineUpdate<SwitchOutcome, [AbortSwitch]>('abortSwitch');
+export const preflightUpdate = defineUpdate<PreflightReport, [PreflightQuestion]>('preflight');
+
 export const gracefulSwitchSignal = defineSignal<[GracefulSwitch]>('gracefulSwitch');
 export const podReadySignal = defineSignal<[PodReady]>('podReady');
 export const podStoppingSignal = defineSignal<[PodStopping]>('podStopping');
@@ -162,6 +271,15 @@ export interface SwitchOutcome {
   /** One sentence; for a refusal it names every failed check with its values. */
   why: string;
   receipt: Receipt | null;
+  /** Oldest first; missing for switches from before version 0.2. At most 20. */
+  steps?: StepRecord[];
+}
+
+/** One step of a switch, from its beginning. */
+export interface StepRecord {
+  step: SwitchStep;
+  at: string;
+  why: string;
 }
 
 /** One acquisition attempt of a pod: who tried, what came of it. */
@@ -182,7 +300,7 @@ export interface RegionStatus {
   /** `silent`: it did not answer the last time it was asked. */
   pods: { pod: string; awaiting: boolean; silent: boolean }[];
   beat: { at: string; outcome: string; processed: number; inFlight: number } | null;
-  /** Newest first, as are the two below; the one under way, if any, comes first with `running`. At most 11. */
+  /** Newest first, as are the two below; the one under way, if any, comes first with `running`. At most 21. */
   lastSwitches: SwitchOutcome[];
   /** At most 20. */
   receipts: Receipt[];
@@ -238,6 +356,8 @@ export type RenewLeaseResult =
       processed: number;
       inFlight: number;
       receipt: Receipt | null;
+      /** The holder's region is cordoned: it should hand over. */
+      cordoned?: Marked | null;
     }
   /** The pod does not hold this tenure (any more); `holder` is etcd's word, `null` for nobody. */
   | { outcome: 'lost'; why: string; holder: Tenure | null }
@@ -280,22 +400,37 @@ export type ReleaseOutcome =
 
 export interface InspectInput {
   lock: string;
+  /** Also read the receipts' gaps. */
+  gaps?: boolean;
 }
+/** An operator's mark on a lock. */
+export interface Marked {
+  who: string;
+  why: string;
+  when: string;
+}
+
 /** etcd's word on one lock. */
 export interface LockTruth {
   holder: Tenure | null;
   candidates: Candidate[];
-  paused: { who: string; why: string; when: string } | null;
+  paused: Marked | null;
+  /** Missing from a pod of version 0.1. */
+  cordons?: (Marked & { region: string })[];
   blocked: string | null;
   successor: string | null;
   /** The newest change, `null` before the first. */
   last: Receipt | null;
+  /** Gaps of the latest planned switches with a known one, newest first, in ms; only where asked for. */
+  recentGapsMs?: number[];
 }
 
 export interface ProbeResult {
   ready: boolean;
   /** Names each failed check, or says that all passed. */
   why: string;
+  /** What the pod looked at; a pod of version 0.1 does not tell. */
+  checks?: Pick<Check, 'check' | 'passed' | 'why'>[];
 }
 
 export interface AwaitSuccessorInput {
@@ -322,6 +457,10 @@ export interface PodActivities {
   releaseLock(input: ReleaseLockInput): Promise<ReleaseOutcome>;
   /** Commits `aborted/<switch id>`; of that and the hand-over the one that commits first decides. */
   abortSwitch(input: { lock: string; switchId: string; why: string }): Promise<void>;
+  /** Asked again under its switch id it answers the same. */
+  force(input: { lock: string; force: Force }): Promise<ForceOutcome>;
+  /** Idempotent: asked again it answers that nothing has changed. */
+  mark(input: { lock: string; mark: Mark }): Promise<MarkResult>;
   inspectLock(input: InspectInput): Promise<LockTruth>;
   probe(input: InspectInput): Promise<ProbeResult>;
   awaitSuccessor(input: AwaitSuccessorInput): Promise<AwaitSuccessorResult>;

@@ -44,6 +44,8 @@ export function callPod({ queue }: PodAddress, summary: string, drainLimitMs = 0
       }).drainAndHandOver(input),
     releaseLock: (input) => quick.releaseLock(input),
     abortSwitch: (input) => quick.abortSwitch(input),
+    force: (input) => quick.force(input),
+    mark: (input) => quick.mark(input),
     inspectLock: (input) => quick.inspectLock(input),
     probe: (input) => quick.probe(input),
     awaitSuccessor: (input) =>

@@ -1,4 +1,4 @@
-import type { Attempt, Receipt, SwitchOutcome, Tenure } from './contract';
+import type { Attempt, Marked, Receipt, StepRecord, SwitchOutcome, Tenure } from './contract';
 import { doneText } from './decision-text';
 import { podQueue } from './names';
 import type { NoAnswer, PodAddress, RegionEffect, SwitchRequest } from './region-event';
@@ -202,9 +202,29 @@ export class RegionDraft {
     if (this.state.phase === 'standby' || this.state.phase === 'paused') this.state.phase = this.idle();
   }
 
+  seeCordon(cordoned: Marked | null): void {
+    if (cordoned === null) delete this.state.cordonTriedAt;
+    this.state.cordoned = cordoned;
+  }
+
+  /** The holder of a cordoned region hands over to another one, tried again as long as there is none. */
+  leaveCordoned(at: number): Transition | null {
+    const { cordoned, cordonTriedAt, tenure, phase, switch: underWay, seq } = this.state;
+    const triedLately = cordonTriedAt !== undefined && at - cordonTriedAt < limits.cordonRetryMs;
+    if (!cordoned || !tenure || phase !== 'active' || underWay || triedLately) return null;
+    this.state.cordonTriedAt = at;
+    const reason = `${this.state.region} was cordoned: ${cordoned.why}`;
+    // Unlike any other id in this region, and the same when the run is replayed.
+    const switchId = `cordon-${this.state.region}-${tenure.token}-${seq}`;
+    const request = { switchId, to: null, reason: clip(reason), by: cordoned.who };
+    const why = `${reason}: asking who could take over`;
+    this.begin(request, tenure, why, at);
+    return this.decide(why);
+  }
+
   // --- a switch --------------------------------------------------------------------------------------
 
-  begin(request: SwitchRequest, tenure: Tenure, why: string): void {
+  begin(request: SwitchRequest, tenure: Tenure, why: string, at: number): void {
     this.state.switch = {
       request,
       tenure,
@@ -213,16 +233,32 @@ export class RegionDraft {
       targets: [],
       receipt: null,
       why: clip(why),
+      steps: [],
     };
+    this.noteStep('preflight', why, at);
     this.step();
+  }
+
+  /** Commits an operator's abort, while the drain goes on. */
+  abort(reason: string, by: string): void {
+    this.changeSwitch({ abort: { reason, by } });
+    this.askAbort(`aborted by ${by}: ${reason}`);
+  }
+
+  abortLater(): void {
+    const { switch: underWay } = this.state;
+    if (!underWay) return;
+    const { switchId } = underWay.request;
+    this.effects.push({ type: 'later', ms: 1_000, event: { type: 'abort-due', switchId } });
   }
 
   aim(targets: PodAddress[]): void {
     this.changeSwitch({ targets });
   }
 
-  goTo(step: SwitchStep, why: string): Transition {
+  goTo(step: SwitchStep, why: string, at: number): Transition {
     this.changeSwitch({ step, tries: 0, why: clip(why) });
+    this.noteStep(step, why, at);
     this.state.phase = step === 'drain' ? 'draining' : 'handing-over';
     this.step();
     return this.decide(why);
@@ -256,10 +292,8 @@ export class RegionDraft {
         const seq = this.seq();
         return this.ask({ type: 'drain-and-hand-over', request, holder, tenure, targets, seq });
       }
-      case 'abort': {
-        const why = `the holder ${tenure.pod} gave no answer to the drain`;
-        return this.ask({ type: 'abort-switch', switchId, why, via: this.via({ holderLast: true }) });
-      }
+      case 'abort':
+        return this.askAbort(`the holder ${tenure.pod} gave no answer to the drain`);
       case 'settle':
         return this.ask({
           type: 'inspect',
@@ -281,7 +315,7 @@ export class RegionDraft {
       Object.assign(this.state, { tenure: null, silentBeats: 0, beat: null, beatFrom: at });
     if (!receipt.to) return this.conclude('done', `the lock was released: ${receipt.why}`);
     const { region, pod, token } = receipt.to;
-    return this.goTo('successor', `handed over to ${region}/${pod} with token ${token}`);
+    return this.goTo('successor', `handed over to ${region}/${pod} with token ${token}`, at);
   }
 
   conclude(result: SwitchOutcome['result'], why: string, receipt: Receipt | null = null): Transition {
@@ -291,7 +325,7 @@ export class RegionDraft {
     this.state.phase = this.state.tenure ? 'active' : this.idle();
     const known = receipt ?? underWay.receipt;
     this.remember(known, []);
-    return this.answer(underWay.request, result, why, known);
+    return this.answer(underWay.request, result, why, known, underWay.steps);
   }
 
   /** Records what became of a request. */
@@ -300,8 +334,9 @@ export class RegionDraft {
     result: SwitchOutcome['result'],
     why: string,
     receipt: Receipt | null = null,
+    steps: StepRecord[] = [],
   ): Transition {
-    const outcome: SwitchOutcome = { ...request, result, why: clip(why), receipt };
+    const outcome: SwitchOutcome = { ...request, result, why: clip(why), receipt, steps };
     this.state.lastSwitches = [outcome, ...this.state.lastSwitches].slice(0, limits.lastSwitches);
     return this.decide(`switch ${request.switchId} ${result}: ${why}`);
   }
@@ -323,6 +358,19 @@ export class RegionDraft {
   }
 
   // --- within ----------------------------------------------------------------------------------------
+
+  private askAbort(why: string): void {
+    const { switch: underWay } = this.state;
+    if (!underWay) return;
+    const { switchId } = underWay.request;
+    this.ask({ type: 'abort-switch', switchId, why, via: this.via({ holderLast: true }) });
+  }
+
+  private noteStep(step: SwitchStep, why: string, at: number): void {
+    const { steps = [] } = this.state.switch ?? {};
+    const record = { step, at: new Date(at).toISOString(), why: clip(why) };
+    this.changeSwitch({ steps: [...steps, record].slice(-limits.steps) });
+  }
 
   private ask(effect: RegionEffect): void {
     this.effects.push(effect);
@@ -357,7 +405,7 @@ export class RegionDraft {
   }
 
   /** Whom to ask about etcd, best first: pods that answer, those a switch was aimed at, and the holder. */
-  private via({ holderLast }: { holderLast: boolean }): PodAddress[] {
+  via({ holderLast }: { holderLast: boolean }): PodAddress[] {
     const { pods, tenure, switch: underWay } = this.state;
     const held = underWay?.tenure ?? tenure;
     const holder = held ? [this.holder(held)] : [];

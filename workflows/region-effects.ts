@@ -1,13 +1,8 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
-import type { Candidate, RegionInput } from './contract';
-import { podQueue } from './names';
+import type { RegionInput } from './contract';
+import { findTargets } from './find-targets';
 import { callPod, firstAnswer, noAnswer, successorWaitMs } from './pod-calls';
-import { eligible, failedChecks, type PreflightRules } from './preflight';
-import type { Happening, PodAddress, RegionEffect } from './region-event';
-
-/** Candidates asked at once, and how many such rounds. */
-const probesAtOnce = 3;
-const probeRounds = 3;
+import type { Happening, RegionEffect } from './region-event';
 
 /**
  * Carries an effect out and returns what came of it, as an event. Never throws: what a pod did not answer is
@@ -44,8 +39,10 @@ export async function carryOut(
         const result = await callPod(holder, summary).renewLease({ lock, seq, tenure });
         return { type: 'renewed', token: tenure.token, result };
       }
-      case 'preflight':
-        return await preflight(effect, input);
+      case 'preflight': {
+        const { switchId, to, tenure, via } = effect;
+        return { type: 'preflight-done', switchId, ...(await findTargets({ to, tenure, via }, input)) };
+      }
       case 'drain-and-hand-over': {
         const { request, holder, tenure, targets, seq } = effect;
         const { switchId, reason, by } = request;
@@ -112,46 +109,5 @@ function unanswered(effect: RegionEffect, error: unknown): Happening | null {
     case 'stand-down':
       // A pod that could not be told finds out by itself that its workflow is closed.
       return null;
-  }
-}
-
-/** Reads etcd through one of our own pods, then asks the candidates themselves. Touches nothing. */
-async function preflight(
-  effect: RegionEffect & { type: 'preflight' },
-  { lock, settings }: RegionInput,
-): Promise<Happening> {
-  const { switchId, to, tenure, via } = effect;
-  const truth = await firstAnswer(via, (pod) => callPod(pod, 'preflight: etcd').inspectLock({ lock }));
-  const { minSwitchIntervalMs } = settings;
-  const rules: PreflightRules = { lock, tenure, to, minSwitchIntervalMs, now: Date.now() };
-  const failed = failedChecks(truth, rules);
-  const candidates = eligible(truth, rules);
-  const targets: PodAddress[] = [];
-  if (typeof candidates === 'string') failed.push(candidates);
-  else {
-    const refusals: string[] = [];
-    for (let round = 0; round < probeRounds && targets.length === 0; round++) {
-      const asked = candidates.slice(round * probesAtOnce, (round + 1) * probesAtOnce);
-      const answers = await Promise.all(asked.map((candidate) => probe(lock, candidate)));
-      for (const { address, refusal } of answers)
-        if (refusal === null) targets.push(address);
-        else refusals.push(`${address.pod}: ${refusal}`);
-    }
-    if (targets.length === 0) failed.push(`no candidate can take over: ${refusals.join(', ')}`);
-  }
-  return { type: 'preflight-done', switchId, failed, targets };
-}
-
-async function probe(
-  lock: string,
-  { region, pod }: Candidate,
-): Promise<{ address: PodAddress; refusal: string | null }> {
-  const address = { region, pod, queue: podQueue(region, pod) };
-  try {
-    const { ready, why } = await callPod(address, `preflight: is ${pod} ready?`).probe({ lock });
-    return { address, refusal: ready ? null : `not ready: ${why}` };
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    return { address, refusal: `does not answer: ${noAnswer(error).why}` };
   }
 }

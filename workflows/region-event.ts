@@ -1,8 +1,12 @@
 import type {
   AwaitSuccessorResult,
   AwaitTenureResult,
+  Force,
+  ForceOutcome,
   HandOverOutcome,
   LockTruth,
+  Mark,
+  MarkResult,
   PodReady,
   PodStopping,
   RenewLeaseResult,
@@ -39,6 +43,12 @@ export type Happening =
   | { type: 'tenure-ended'; ended: TenureEnded }
   /** Signal: somebody asks for a planned switch. */
   | { type: 'switch-requested'; request: SwitchRequest }
+  /** Update: somebody wants the switch under way undone. */
+  | { type: 'abort-requested'; switchId: string; reason: string; by: string }
+  /** Update, carried out: an operator took the lock from its holder, or that was not holder any more. */
+  | { type: 'forced'; force: Force; outcome: ForceOutcome }
+  /** Update, carried out: a mark was set or taken away. */
+  | { type: 'marked'; mark: Mark; result: MarkResult }
   /** Signal whose payload is not what the contract says. */
   | { type: 'malformed'; signal: string; why: string; switchId?: string }
   /** `awaitTenure` returned a tenure. `seq` is the question's, here and below. */
@@ -82,6 +92,8 @@ export type Happening =
   | { type: 'successor-failed'; switchId: string; why: string }
   /** The pause before a switch's step is tried again is over. */
   | { type: 'step-due'; switchId: string }
+  /** The same for an operator's abort. */
+  | { type: 'abort-due'; switchId: string }
   /** An operator cancels the workflow. */
   | { type: 'cancelled' };
 
@@ -115,5 +127,5 @@ export type RegionEffect =
   | { type: 'inspect'; token: number; switchId: string | null; via: PodAddress[] }
   /** `awaitSuccessor` through the first of `via` that answers. */
   | { type: 'await-successor'; switchId: string; via: PodAddress[] }
-  /** A pause, then the event: `stand-due` or `step-due`. */
-  | { type: 'later'; ms: number; event: Happening & { type: 'stand-due' | 'step-due' } };
+  /** A pause, then the event. */
+  | { type: 'later'; ms: number; event: Happening & { type: 'stand-due' | 'step-due' | 'abort-due' } };

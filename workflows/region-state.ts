@@ -1,4 +1,4 @@
-import type { Attempt, Receipt, RegionPhase, SwitchOutcome, Tenure } from './contract';
+import type { Attempt, Marked, Receipt, RegionPhase, StepRecord, SwitchOutcome, Tenure } from './contract';
 import type { PodAddress, RegionEffect, RegionEvent, SwitchRequest } from './region-event';
 
 /** Everything a region workflow knows. Plain JSON, bounded, handed on by continue-as-new. */
@@ -22,6 +22,10 @@ export interface RegionState {
   switch: SwitchUnderWay | null;
   /** As last reported by a pod. */
   lockPaused: boolean;
+  /** The region, too; missing from a state of version 0.1. */
+  cordoned?: Marked | null;
+  /** When a switch away from the cordoned region was tried last, in ms since 1970. */
+  cordonTriedAt?: number;
   /** Newest first, as are the two below. */
   lastSwitches: SwitchOutcome[];
   receipts: Receipt[];
@@ -66,6 +70,9 @@ export interface SwitchUnderWay {
   receipt: Receipt | null;
   /** One sentence: how far it is. */
   why: string;
+  steps?: StepRecord[];
+  /** An operator's abort, being committed beside the drain. */
+  abort?: { reason: string; by: string };
 }
 
 export interface Transition {
@@ -80,7 +87,7 @@ export const limits = {
   pods: 50,
   receipts: 20,
   attempts: 20,
-  lastSwitches: 10,
+  lastSwitches: 20,
   /** Characters of a sentence. */
   text: 500,
   /** Unanswered `awaitTenure` in a row after which a pod is forgotten. It registers again by `podReady`. */
@@ -89,6 +96,10 @@ export const limits = {
   hasty: 12,
   /** `drainAndHandOver` is asked so often before the switch is aborted. */
   drainTries: 3,
+  /** ms between two tries to hand over from a cordoned region. */
+  cordonRetryMs: 30_000,
+  /** Steps kept of one switch. */
+  steps: 20,
   /** Pods tried in turn for one question. */
   via: 4,
 } as const;

@@ -27,6 +27,7 @@ const signals: ReadonlySet<RegionEvent['type']> = new Set([
   'pod-stopping',
   'tenure-ended',
   'switch-requested',
+  'abort-requested',
   'malformed',
 ]);
 
@@ -51,7 +52,13 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
         ? draft.tenureOver(`${event.ended.pod} ended its tenure: ${event.ended.why}`, event.at)
         : draft.note(`ignored the end of token ${event.ended.token}: it is not the tenure known here`);
     case 'switch-requested':
-      return switchRequested(draft, event.request);
+      return switchRequested(draft, event.request, event.at);
+    case 'abort-requested':
+      return abortRequested(draft, event);
+    case 'marked':
+      return marked(draft, event, event.at);
+    case 'forced':
+      return forced(draft, event, event.at);
     case 'malformed':
       return malformed(draft, event);
     case 'tenure-reported': {
@@ -103,6 +110,7 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
     case 'successor-seen':
     case 'successor-failed':
     case 'step-due':
+    case 'abort-due':
       return ofSwitch(draft, event);
     case 'inspected':
       return event.switchId === null
@@ -160,7 +168,8 @@ function renewed(draft: RegionDraft, token: number, result: RenewLeaseResult, at
       const line = `extended, ${seconds(result.marginMs)} left, processed ${result.processed}`;
       draft.beat(at, line, result);
       draft.remember(result.receipt, []);
-      return draft.note(line);
+      if (result.cordoned !== undefined) draft.seeCordon(result.cordoned);
+      return draft.leaveCordoned(at) ?? draft.note(line);
     }
     case 'unknown': {
       const line = `not extended yet (${result.why}), ${seconds(result.marginMs)} left`;
@@ -192,7 +201,7 @@ function inspected(draft: RegionDraft, token: number, truth: LockTruth, at: numb
 
 // --- switching -----------------------------------------------------------------------------------------
 
-function switchRequested(draft: RegionDraft, request: SwitchRequest): Transition {
+function switchRequested(draft: RegionDraft, request: SwitchRequest, at: number): Transition {
   const { lock, region, tenure, switch: underWay, lastSwitches } = draft.state;
   const { switchId, to } = request;
   const known =
@@ -207,8 +216,62 @@ function switchRequested(draft: RegionDraft, request: SwitchRequest): Transition
   if (!tenure) return draft.answer(request, 'ignored', `${lock} is not active in ${region}`);
   if (to === region) return draft.answer(request, 'refused', `${lock} is active in ${region} already`);
   const why = `${request.by} asks for a switch to ${to ?? 'another region'} (${request.reason}): asking who could take over`;
-  draft.begin(request, tenure, why);
+  draft.begin(request, tenure, why, at);
   return draft.decide(why);
+}
+
+/** Up to the hand-over's commit a switch can be undone; of the two, the one that etcd commits first decides. */
+function abortRequested(
+  draft: RegionDraft,
+  { switchId, reason, by }: RegionEvent & { type: 'abort-requested' },
+): Transition {
+  const underWay = draft.state.switch;
+  if (underWay?.request.switchId !== switchId)
+    return draft.note(`${by} wants switch ${switchId} undone, which is not under way`);
+  const who = `aborted by ${by} (${reason})`;
+  switch (underWay.step) {
+    case 'preflight':
+      return draft.conclude('rolled-back', `${who} before anything was touched`);
+    case 'drain':
+      draft.abort(reason, by);
+      return draft.decide(`${who}: it is committed in etcd, then ${underWay.tenure.pod} consumes again`);
+    case 'abort':
+    case 'settle':
+      return draft.note(`${by} wants switch ${switchId} undone, which is being done`);
+    case 'successor':
+      return draft.note(`${by} wants switch ${switchId} undone, too late: ${underWay.why}`);
+  }
+}
+
+/** The old holder, if it lived here, is fenced: its tenure is over for everybody. */
+function forced(
+  draft: RegionDraft,
+  { force, outcome }: RegionEvent & { type: 'forced' },
+  at: number,
+): Transition {
+  const { by, to, token, reason } = force;
+  const sentence = `${by} forces the lock from token ${token} to ${to} (${reason})`;
+  if (outcome.outcome === 'refused') return draft.note(`${sentence}: refused, ${outcome.why}`);
+  draft.remember(outcome.receipt, []);
+  if (draft.state.tenure?.token === token && draft.state.switch === null)
+    return draft.tenureOver(sentence, at);
+  return draft.decide(sentence);
+}
+
+/** Marks are in etcd by now; what follows from them here follows from the beats, too. */
+function marked(
+  draft: RegionDraft,
+  { mark, result }: RegionEvent & { type: 'marked' },
+  at: number,
+): Transition {
+  const { kind, region, by, reason } = mark;
+  const sentence = `${kind}${region === undefined ? '' : ` of ${region}`} by ${by} (${reason}): ${result.why}`;
+  if (kind === 'pause' || kind === 'resume') draft.seePause(kind === 'pause');
+  else if (region === draft.state.region) {
+    const when = new Date(at).toISOString();
+    draft.seeCordon(kind === 'cordon' ? { who: by, why: reason, when } : null);
+  }
+  return draft.leaveCordoned(at) ?? draft.decide(sentence);
 }
 
 function malformed(
@@ -220,7 +283,10 @@ function malformed(
   return draft.answer({ switchId, to: null, reason: '', by: '' }, 'ignored', sentence);
 }
 
-type SwitchEvent = Extract<RegionEvent, { switchId: string | null }> & { switchId: string };
+type SwitchEvent = Exclude<
+  Extract<RegionEvent, { switchId: string | null }> & { switchId: string },
+  { type: 'abort-requested' }
+>;
 
 function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
   const underWay = draft.state.switch;
@@ -230,17 +296,23 @@ function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
     draft.step();
     return draft.note(`switch ${event.switchId} goes on with ${underWay.step}`);
   }
+  if (event.type === 'abort-due' || (underWay.abort && underWay.step === 'drain' && isOfAbort(event)))
+    return ofOperatorsAbort(draft, underWay, event);
   if (stepOf[event.type] !== underWay.step)
     return draft.note(`ignored ${event.type} of switch ${event.switchId} during ${underWay.step}`);
   switch (event.type) {
     case 'preflight-done':
-      return preflightDone(draft, event.failed, event.targets);
+      return preflightDone(draft, event.failed, event.targets, event.at);
     case 'hand-over-answered':
       return handOverAnswered(draft, underWay, event.outcome, event.at);
     case 'hand-over-failed':
-      return handOverFailed(draft, underWay, event.why);
+      return handOverFailed(draft, underWay, event.why, event.at);
     case 'switch-aborted':
-      return draft.goTo('settle', 'no hand-over can happen any more: etcd is asked whether it had happened');
+      return draft.goTo(
+        'settle',
+        'no hand-over can happen any more: etcd is asked whether it had happened',
+        event.at,
+      );
     case 'abort-failed':
       return draft.tryLater(`the switch could not be aborted: ${event.why}`);
     case 'inspected':
@@ -258,7 +330,29 @@ function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
   }
 }
 
-const stepOf: Record<SwitchEvent['type'], SwitchStep | null> = {
+type AbortEvent = SwitchEvent & { type: 'switch-aborted' | 'abort-failed' | 'abort-due' };
+
+const isOfAbort = (event: SwitchEvent): event is AbortEvent =>
+  event.type === 'switch-aborted' || event.type === 'abort-failed' || event.type === 'abort-due';
+
+/** The drain goes on beside it, and ends with the answer that decides. */
+function ofOperatorsAbort(draft: RegionDraft, underWay: SwitchUnderWay, event: AbortEvent): Transition {
+  const { abort, step, tenure } = underWay;
+  if (!abort || step !== 'drain') return draft.note(`ignored ${event.type} during ${step}`);
+  const { by, reason } = abort;
+  switch (event.type) {
+    case 'switch-aborted':
+      return draft.decide(`aborted by ${by} (${reason}): ${tenure.pod} will consume again`);
+    case 'abort-failed':
+      draft.abortLater();
+      return draft.decide(`the abort by ${by} could not be committed yet: ${event.why}`);
+    case 'abort-due':
+      draft.abort(reason, by);
+      return draft.note(`the abort of switch ${event.switchId} is tried again`);
+  }
+}
+
+const stepOf: Record<Exclude<SwitchEvent['type'], 'abort-due'>, SwitchStep | null> = {
   'preflight-done': 'preflight',
   'hand-over-answered': 'drain',
   'hand-over-failed': 'drain',
@@ -271,11 +365,11 @@ const stepOf: Record<SwitchEvent['type'], SwitchStep | null> = {
   'step-due': null,
 };
 
-function preflightDone(draft: RegionDraft, failed: string[], targets: PodAddress[]): Transition {
+function preflightDone(draft: RegionDraft, failed: string[], targets: PodAddress[], at: number): Transition {
   if (failed.length > 0 || targets.length === 0)
     return draft.conclude('refused', failed.join('; ') || 'nobody could take over');
   draft.aim(targets);
-  return draft.goTo('drain', `drains, then hands over to ${targets.map(({ pod }) => pod).join(' or ')}`);
+  return draft.goTo('drain', `drains, then hands over to ${targets.map(({ pod }) => pod).join(' or ')}`, at);
 }
 
 function handOverAnswered(
@@ -288,30 +382,39 @@ function handOverAnswered(
     case 'handed-over':
       return draft.handedOver(outcome.receipt, at);
     case 'resumed': {
-      const decision = draft.conclude('rolled-back', `consumes again under the same token: ${outcome.why}`);
+      const { abort } = underWay;
+      const by = abort ? `aborted by ${abort.by} (${abort.reason}); ` : '';
+      const decision = draft.conclude(
+        'rolled-back',
+        `${by}consumes again under the same token: ${outcome.why}`,
+      );
       draft.beatNow();
       return decision;
     }
     case 'refused': {
       // The answer to a repeated question says nothing about the first one.
       if (underWay.tries > 0)
-        return draft.goTo('abort', `refused when asked again (${outcome.why}): the switch is aborted`);
+        return draft.goTo('abort', `refused when asked again (${outcome.why}): the switch is aborted`, at);
       const decision = draft.conclude('refused', `the holder refused: ${outcome.why}`);
       draft.beatNow();
       return decision;
     }
     case 'lost':
-      return draft.goTo('settle', `the tenure ended during the switch (${outcome.why}): etcd is asked how`);
+      return draft.goTo(
+        'settle',
+        `the tenure ended during the switch (${outcome.why}): etcd is asked how`,
+        at,
+      );
   }
 }
 
-function handOverFailed(draft: RegionDraft, underWay: SwitchUnderWay, why: string): Transition {
+function handOverFailed(draft: RegionDraft, underWay: SwitchUnderWay, why: string, at: number): Transition {
   const tries = underWay.tries + 1;
   const { tenure } = draft.state;
   if (tenure?.token !== underWay.tenure.token)
-    return draft.goTo('abort', `no answer, and the tenure is over (${why}): the switch is aborted`);
-  if (tries >= limits.drainTries)
-    return draft.goTo('abort', `no answer after ${tries} tries (${why}): the switch is aborted`);
+    return draft.goTo('abort', `no answer, and the tenure is over (${why}): the switch is aborted`, at);
+  if (underWay.abort || tries >= limits.drainTries)
+    return draft.goTo('abort', `no answer after ${tries} tries (${why}): the switch is aborted`, at);
   return draft.tryLater(
     `the drain's outcome is unknown (${why}): asked again under the same switch id`,
     1_000,

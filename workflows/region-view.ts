@@ -27,7 +27,8 @@ export function statusOf(state: RegionState): RegionStatus {
 
 function underWay({ switch: present }: RegionState): SwitchOutcome[] {
   if (!present) return [];
-  return [{ ...present.request, result: 'running', why: present.why, receipt: present.receipt }];
+  const { request, why, receipt, steps } = present;
+  return [{ ...request, result: 'running', why, receipt, ...(steps === undefined ? {} : { steps }) }];
 }
 
 /** What the Temporal UI shows as the workflow's current details, in Markdown. */

@@ -23,6 +23,7 @@ import { carryOut } from './region-effects';
 import type { Happening } from './region-event';
 import { initialState, mayContinueAsNew, type Transition } from './region-state';
 import { resume, transition } from './region-transition';
+import { handleUpdates } from './region-updates';
 import { detailsOf, statusOf } from './region-view';
 import { searchAttributesOf } from './search-attributes';
 import { readGracefulSwitch, readPodReady, readPodStopping, readTenureEnded } from './signal-payload';
@@ -36,6 +37,8 @@ export async function regionWorkflow(input: RegionInput): Promise<void> {
   const { lock, region, settings } = input;
   let state = input.state ?? initialState(lock, region, workflowInfo().runStartTime.getTime());
   let shown = '';
+  /** The run is about to end: nobody may wait in it any more. */
+  let closing = false;
 
   const push = (happening: Happening): void => {
     state.inbox.push({ ...happening, at: Date.now() });
@@ -46,6 +49,7 @@ export async function regionWorkflow(input: RegionInput): Promise<void> {
   setHandler(podStoppingSignal, (payload: unknown) => push(readPodStopping(payload)));
   setHandler(tenureEndedSignal, (payload: unknown) => push(readTenureEnded(payload)));
   setHandler(statusQuery, () => statusOf(state));
+  handleUpdates({ input, state: () => state, push, closing: () => closing });
 
   const follow = (next: Transition): Promise<void>[] => {
     state = next.state;
@@ -88,6 +92,7 @@ export async function regionWorkflow(input: RegionInput): Promise<void> {
       while (state.inbox.length > 0) takeOne();
       show();
       if (isLong() && mayContinueAsNew(state)) {
+        closing = true;
         await condition(allHandlersFinished);
         // No await from here: a signal taken in after the state is read would be lost.
         return await continueAsNew<typeof regionWorkflow>({ ...input, state });

@@ -8,7 +8,10 @@ const nameLength = 200;
 const textLength = 500;
 
 /** @param newId the switch id where the sender gave none */
-export function readGracefulSwitch(payload: unknown, newId: string): Happening {
+export function readGracefulSwitch(
+  payload: unknown,
+  newId: string,
+): Happening & { type: 'switch-requested' | 'malformed' } {
   if (!isRecord(payload))
     return malformed('gracefulSwitch', `expected an object, got ${kind(payload)}`, newId);
   const { switchId, to, reason, by } = payload;
@@ -44,26 +47,26 @@ export function readTenureEnded(payload: unknown): Happening {
   return { type: 'tenure-ended', ended: { pod, token: token as number, why: textOf(why) } };
 }
 
-const wantsName = `expected 1 to ${nameLength} characters`;
+export const wantsName = `expected 1 to ${nameLength} characters`;
 
-const malformed = (signal: string, why: string, switchId?: string): Happening => ({
+const malformed = (signal: string, why: string, switchId?: string): Happening & { type: 'malformed' } => ({
   type: 'malformed',
   signal,
   why,
   ...(switchId === undefined ? {} : { switchId }),
 });
 
-const isRecord = (value: unknown): value is Record<string, unknown> & { pod: string } =>
+export const isRecord = (value: unknown): value is Record<string, unknown> & { pod: string } =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const isName = (value: unknown): value is string =>
+export const isName = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= nameLength;
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? cut(value) : 'no reason given');
 
-const cut = (text: string): string => text.slice(0, textLength);
+export const cut = (text: string): string => text.slice(0, textLength);
 
-function kind(value: unknown): string {
+export function kind(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
   return typeof value === 'string' ? `text of ${value.length} characters` : typeof value;

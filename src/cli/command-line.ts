@@ -24,6 +24,8 @@ export interface OptionSpec {
 export interface CommandSpec<O extends Record<string, OptionSpec> = Record<string, OptionSpec>> {
   name: string;
   summary: string;
+  /** The one argument without a name, as `REGION`; it must be given. */
+  argument?: { value: string; help: string };
   options: O;
   /** Lines below the options. */
   notes?: string;
@@ -55,7 +57,7 @@ export const jsonOption = {
 export function parseCommand<O extends Record<string, OptionSpec>>(
   spec: CommandSpec<O>,
   argv: string[],
-): OptionValues<O> | { help: string } {
+): (OptionValues<O> & { argument?: string }) | { help: string } {
   const names = [...Object.keys(spec.options), 'help'];
   const { values, tokens } = parseArgs({
     args: argv,
@@ -76,7 +78,12 @@ export function parseCommand<O extends Record<string, OptionSpec>>(
   });
   if (values.help === true) return { help: helpText(spec) };
   const seen = new Set<string>();
+  let argument = '';
   for (const token of tokens) {
+    if (token.kind === 'positional' && spec.argument && argument === '') {
+      argument = token.value;
+      continue;
+    }
     if (token.kind === 'positional')
       throw new UsageError(`baton ${spec.name} takes no argument "${token.value}"`);
     if (token.kind === 'option-terminator') continue;
@@ -93,12 +100,15 @@ export function parseCommand<O extends Record<string, OptionSpec>>(
     throw new UsageError(
       `${missing.map(([name, { value }]) => `--${name} ${value}`).join(' and ')} must be given (baton ${spec.name} --help)`,
     );
-  return Object.fromEntries(
+  if (spec.argument && argument === '')
+    throw new UsageError(`${spec.argument.value} must be given: baton ${spec.name} ${spec.argument.value}`);
+  const given = Object.fromEntries(
     Object.entries(spec.options).map(([name, { value, multiple }]) => [
       name,
       values[name] ?? (value === undefined ? false : multiple === true ? [] : undefined),
     ]),
   ) as OptionValues<O>;
+  return spec.argument ? { ...given, argument } : given;
 }
 
 function checkValue(option: OptionSpec, rawName: string, value: string | undefined): void {
@@ -115,11 +125,12 @@ function checkValue(option: OptionSpec, rawName: string, value: string | undefin
     throw new UsageError(`${rawName} is ${value}: must be a whole number from ${min} to ${max}`);
 }
 
-export function helpText({ name, summary, options, notes }: CommandSpec): string {
+export function helpText({ name, summary, argument, options, notes }: CommandSpec): string {
   const rows = Object.entries(options).map(([option, { value, multiple, required, help }]) => [
     `  --${option}${value === undefined ? '' : ` ${value}`}`,
     `${help}${multiple === true ? '; may be repeated' : ''}${required === true ? ' (must be given)' : ''}`,
   ]);
+  if (argument) rows.unshift([`  ${argument.value}`, `${argument.help} (must be given)`]);
   const width = Math.max(...rows.map(([left = '']) => left.length)) + 2;
   const lines = rows.map(([left = '', right = '']) => `${left.padEnd(width)}${right}`);
   return [`baton ${name}: ${summary}`, '', ...lines, ...(notes === undefined ? [] : ['', notes])].join('\n');

@@ -27,6 +27,38 @@ const commands: Record<string, Command> = {
     summary: 'show who holds each lock, since when, and why',
     run: async (argv) => (await import('./status.js')).run(argv),
   },
+  why: {
+    summary: 'why a region is, or is not, ready to take over',
+    run: async (argv) => (await import('./why.js')).run(argv),
+  },
+  abort: {
+    summary: 'undo the switch under way',
+    run: async (argv) => (await import('./abort.js')).run(argv),
+  },
+  force: {
+    summary: 'take the lock from a holder that does not answer',
+    run: async (argv) => (await import('./force.js')).run(argv),
+  },
+  history: {
+    summary: 'every change of holder, of all regions, in one timeline',
+    run: async (argv) => (await import('./history.js')).run(argv),
+  },
+  pause: {
+    summary: 'no takeover and no switch until baton resume',
+    run: async (argv) => (await import('./marks.js')).run('pause', argv),
+  },
+  resume: {
+    summary: 'end baton pause',
+    run: async (argv) => (await import('./marks.js')).run('resume', argv),
+  },
+  cordon: {
+    summary: 'take a region out of service',
+    run: async (argv) => (await import('./marks.js')).run('cordon', argv),
+  },
+  uncordon: {
+    summary: 'end baton cordon',
+    run: async (argv) => (await import('./marks.js')).run('uncordon', argv),
+  },
   demo: {
     summary: 'two regions, switches and kills under load, with a checked result',
     run: async (argv) => (await import('../demo/main.js')).runDemo(argv),
@@ -42,9 +74,9 @@ const help = `baton: one active region for queue consumers that run in several
 usage: baton <command> [options]
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
   .join('\n')}
-  help    this text; baton <command> --help for one command
+  help      this text; baton <command> --help for one command
 
 Exit codes: 0 done, 1 failed, 2 bad input (nothing was started).`;
 

@@ -1,13 +1,13 @@
-import { chosenLocks, checkRegion } from './chosen-locks';
+import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { asCommandError, loadOperatorConfig, Servers } from './servers';
+import { lockOption, withClient } from './operator';
 
 const spec = {
   name: 'start',
   summary: 'start the workflows of a region, once however often it is called',
   options: {
     region: { value: 'REGION', required: true, help: 'the region' },
-    lock: { value: 'LOCK', multiple: true, help: 'only this lock (default: all)' },
+    ...lockOption,
     ...configOption,
     ...jsonOption,
   },
@@ -21,24 +21,17 @@ export async function run(argv: string[]): Promise<number> {
     console.log(options.help);
     return 0;
   }
-  const config = await loadOperatorConfig(options);
-  checkRegion(config, '--region', options.region);
-  const locks = chosenLocks(config, options.lock);
-  const servers = new Servers(config);
-  try {
-    const workflows = await servers.workflows();
-    const results = [];
+  const { region, json } = options;
+  return withClient(options, async (client, locks) => {
+    checkRegion(client.config, '--region', region);
+    const workflows = [];
     // One after the other: the first that fails ends it, and calling again repeats nothing.
     for (const { name: lock } of locks)
-      results.push({ lock, region: options.region, outcome: await workflows.start(lock, options.region) });
-    if (options.json) console.log(JSON.stringify({ workflows: results }));
+      workflows.push({ lock, region, outcome: await client.start(lock, region) });
+    if (json) console.log(JSON.stringify({ workflows }));
     else
-      for (const { lock, region, outcome } of results)
+      for (const { lock, outcome } of workflows)
         console.log(`baton/${lock}/${region} ${outcome === 'started' ? 'started' : 'is already running'}`);
     return 0;
-  } catch (error) {
-    throw asCommandError(error);
-  } finally {
-    await servers.close();
-  }
+  });
 }

@@ -1,6 +1,6 @@
 import type { LockStatus } from '../client/lock-status';
 import { receiptLine } from './receipt-text';
-import type { StatusReport } from './status';
+import type { StatusReport } from '../client/status-reader';
 import { fields, span, table } from './table';
 
 const head = ['REGION', 'STATE', 'HOLDER', 'TOKEN', 'SINCE', 'TTL LEFT', 'READY', 'WHY'];
@@ -31,7 +31,7 @@ function lockText(lock: LockStatus, now: number): string {
     ];
   });
   const facts: [string, string][] = [];
-  const { holder, last, paused, blocked, successor } = lock;
+  const { holder, last, paused, cordons = [], blocked, successor } = lock;
   if (holder !== null && !lock.regions.some(({ region }) => region === holder.region))
     facts.push([
       'held by',
@@ -40,6 +40,8 @@ function lockText(lock: LockStatus, now: number): string {
   if (holder === null && lock.etcdAway === null) facts.push(['held by', 'nobody']);
   facts.push(['last change', last === null ? 'none' : `${ago(last.at, now)}: ${receiptLine(last)}`]);
   if (paused !== null) facts.push(['paused', `by ${paused.who}, ${ago(paused.when, now)}: ${paused.why}`]);
+  for (const { region, who, why, when } of cordons)
+    facts.push(['cordoned', `${region} by ${who}, ${ago(when, now)}: ${why}`]);
   if (blocked !== null) facts.push(['blocked', blocked]);
   if (successor !== null) facts.push(['successor', `${successor}: for a moment nobody else may acquire`]);
   return [

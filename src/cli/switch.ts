@@ -1,23 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import os from 'node:os';
-import type { Receipt } from '../../workflows/contract';
-import { PlannedSwitch, type SwitchResult } from '../client/planned-switch';
-import type { RegionWorkflows } from '../client/region-workflows';
-import type { LockSettings } from '../config/config';
-import type { LockStore } from '../pod/lock-store';
-import { chosenLocks, checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import type { Receipt, StepRecord } from '../../workflows/contract';
+import type { BatonClient, SwitchOptions } from '../client/baton-client';
+import { NotSwitchedError, UnsettledError } from '../client/errors';
+import { isExpected } from '../client/expected-error';
+import { checkRegion } from './chosen-locks';
+import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator';
+import { couldSwitch, preflightText } from './preflight-text';
 import { receiptText } from './receipt-text';
-import { asCommandError, loadOperatorConfig, Servers } from './servers';
 
 const spec = {
   name: 'switch',
   summary: 'make another region active, and wait for the receipt',
   options: {
     to: { value: 'REGION', required: true, help: 'the region to become active' },
-    reason: { value: 'TEXT', required: true, help: 'why; stands in the receipt, the log and the history' },
-    lock: { value: 'LOCK', multiple: true, help: 'only this lock (default: all)' },
-    by: { value: 'WHO', help: 'who asks (default: the user and host)' },
+    ...whoOptions,
+    reason: { value: 'TEXT', help: `${whoOptions.reason.help}; must be given unless it is a dry run` },
+    ...lockOption,
+    'dry-run': { help: 'run every check and change nothing' },
     timeout: {
       value: 'SECONDS',
       whole: { min: 1, max: 86_400 },
@@ -26,16 +26,17 @@ const spec = {
     ...configOption,
     ...jsonOption,
   },
-  notes: 'Exit code 0 when the region is active, 1 when it is not, with the reason.',
+  notes:
+    'Exit code 0 when the region is active, 1 when it is not, with the reason; of a dry run, 0 when it could become it.',
 } as const satisfies CommandSpec;
-
-/** On top of the drain limit: preflight, hand-over and the new holder's first message. */
-const beyondDrainMs = 30_000;
 
 interface LockSwitch {
   lock: string;
   switchId: string;
-  result: SwitchResult;
+  outcome: 'done' | 'already-active' | 'not-done' | 'unsettled';
+  why: string;
+  receipt: Receipt | null;
+  steps: StepRecord[];
 }
 
 export async function run(argv: string[]): Promise<number> {
@@ -44,77 +45,52 @@ export async function run(argv: string[]): Promise<number> {
     console.log(options.help);
     return 0;
   }
-  const config = await loadOperatorConfig(options);
-  checkRegion(config, '--to', options.to);
-  const locks = chosenLocks(config, options.lock);
-  const timeoutMs = options.timeout === undefined ? undefined : Number(options.timeout) * 1000;
-  const asked = { to: options.to, reason: options.reason, by: options.by ?? whoAmI() };
-  const servers = new Servers(config);
-  try {
-    const stores = await servers.lockStores(locks.map(({ name }) => name));
-    // Connected only where a signal must be sent: an active target is told from etcd alone.
-    const workflows = onceConnected(() => servers.workflows());
+  const { to, reason, timeout, json, by = whoAmI() } = options;
+  if (options['dry-run'])
+    return withClient(options, async (client, locks) => {
+      checkRegion(client.config, '--to', to);
+      const answers = await Promise.all(locks.map(({ name }) => client.preflight(name, to)));
+      if (json) console.log(JSON.stringify({ preflights: answers }));
+      else console.log(answers.map(preflightText).join('\n\n'));
+      return answers.every(couldSwitch) ? 0 : 1;
+    });
+  if (reason === undefined) throw new UsageError('--reason TEXT must be given (baton switch --help)');
+  return withClient(options, async (client, locks) => {
+    checkRegion(client.config, '--to', to);
     const switches = await Promise.all(
-      locks.map((settings, index) => switchLock(settings, stores[index]!, workflows, asked, timeoutMs)),
+      locks.map(({ name: lock }) =>
+        switchLock(client, {
+          lock,
+          to,
+          reason,
+          by,
+          ...(timeout !== undefined && { timeoutMs: Number(timeout) * 1000 }),
+          onStep: (line) => console.error(`${lock}: ${line}`),
+        }),
+      ),
     );
-    if (options.json) console.log(JSON.stringify({ switches: switches.map(jsonOf) }));
-    else for (const { lock, result } of switches) print(lock, result);
-    return switches.every(({ result }) => result.outcome === 'done' || result.outcome === 'already-active')
-      ? 0
-      : 1;
-  } finally {
-    await servers.close();
-  }
+    if (json) console.log(JSON.stringify({ switches }));
+    else for (const each of switches) print(each);
+    return switches.every(({ outcome }) => outcome === 'done' || outcome === 'already-active') ? 0 : 1;
+  });
 }
 
 /** One lock that fails must not hide what became of the others. */
-async function switchLock(
-  { name: lock, drainLimitMs }: LockSettings,
-  store: LockStore,
-  workflows: RegionWorkflows,
-  asked: { to: string; reason: string; by: string },
-  timeoutMs: number | undefined,
-): Promise<LockSwitch> {
+async function switchLock(client: BatonClient, options: SwitchOptions): Promise<LockSwitch> {
+  const { lock } = options;
   const switchId = randomUUID();
-  const timing = { timeoutMs: timeoutMs ?? drainLimitMs + beyondDrainMs, firstMessageMs: 3000, pollMs: 100 };
-  const progress = (line: string): void => console.error(`${lock}: ${line}`);
   try {
-    const planned = new PlannedSwitch({ lock, switchId, ...asked }, store, workflows, timing, progress);
-    return { lock, switchId, result: await planned.run() };
+    return { lock, ...(await client.switchTo({ ...options, switchId })) };
   } catch (error) {
-    const known = asCommandError(error);
-    if (known === error) throw error;
-    return { lock, switchId, result: { outcome: 'not-done', why: (known as Error).message } };
+    if (!isExpected(error)) throw error;
+    const outcome = error instanceof UnsettledError ? 'unsettled' : 'not-done';
+    const steps = error instanceof NotSwitchedError ? error.steps : [];
+    return { lock, switchId, outcome, why: error.message, receipt: null, steps };
   }
 }
 
-function print(lock: string, result: SwitchResult): void {
-  if (result.outcome === 'done') console.log(receiptText(result.receipt));
-  else if (result.outcome === 'already-active') console.log(result.why);
-  else console.error(`baton: ${lock} was not switched: ${result.why}`);
-}
-
-function jsonOf({ lock, switchId, result }: LockSwitch): object {
-  const receipt: Receipt | null = result.outcome === 'done' ? result.receipt : null;
-  return { lock, switchId, outcome: result.outcome, why: result.why, receipt };
-}
-
-function onceConnected(connect: () => Promise<RegionWorkflows>): RegionWorkflows {
-  let connected: Promise<RegionWorkflows> | undefined;
-  const workflows = (): Promise<RegionWorkflows> => (connected ??= connect());
-  return {
-    start: async (...call) => (await workflows()).start(...call),
-    gracefulSwitch: async (...call) => (await workflows()).gracefulSwitch(...call),
-    status: async (...call) => (await workflows()).status(...call),
-    close: async () => (await connected)?.close(),
-  };
-}
-
-function whoAmI(): string {
-  try {
-    return `${os.userInfo().username}@${os.hostname()}`;
-  } catch {
-    // A container's user id without an entry in /etc/passwd has no name.
-    return `uid ${process.getuid?.() ?? '?'}@${os.hostname()}`;
-  }
+function print({ lock, outcome, why, receipt }: LockSwitch): void {
+  if (receipt) console.log(receiptText(receipt));
+  else if (outcome === 'already-active') console.log(why);
+  else console.error(`baton: ${lock} was not switched: ${why}`);
 }

@@ -9,7 +9,7 @@ export type WorkflowReading = RegionStatus | 'not-running' | { away: string };
 export interface RegionRow {
   region: string;
   /** etcd's word where it answers; `unknown` when neither etcd nor the workflow does. */
-  state: RegionPhase | 'unknown';
+  state: RegionPhase | 'cordoned' | 'unknown';
   workflow: 'running' | 'not-running' | 'away';
   /** `null` while etcd is away. */
   candidates: { ready: number; total: number } | null;
@@ -41,6 +41,7 @@ export function lockStatus(
     ttlLeftMs: 'view' in reading ? reading.ttlLeftMs : null,
     last: view === null ? latestReceipt(running) : (view.last?.receipt ?? null),
     paused: view?.paused ? { who: view.paused.who, why: view.paused.why, when: view.paused.when } : null,
+    cordons: view?.cordons.map(({ region, who, why, when }) => ({ region, who, why, when })) ?? [],
     blocked: view?.blocked?.why ?? null,
     successor: view?.successor?.region ?? null,
     candidates: view?.candidates.map(plainCandidate) ?? null,
@@ -66,6 +67,7 @@ function regionRow(region: string, view: LockView | null, said: WorkflowReading)
 function regionState(region: string, view: LockView | null, phase: RegionPhase | null): RegionRow['state'] {
   if (view === null) return phase ?? 'unknown';
   if (view.holder?.region === region) return phase === null || phase === 'standby' ? 'active' : phase;
+  if (view.cordons.some((cordon) => cordon.region === region)) return 'cordoned';
   if (view.paused !== null) return 'paused';
   return 'standby';
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Receipt, SwitchOutcome } from '../../workflows/contract';
+import type { Receipt, StepRecord, SwitchOutcome } from '../../workflows/contract';
 import type { LockStore, LockView } from '../pod/lock-store';
 import { type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
 
@@ -11,13 +11,14 @@ export interface SwitchRequest {
   by: string;
 }
 
+/** `steps`: as far as the workflow told them, oldest first. */
 export type SwitchResult =
-  | { outcome: 'done'; why: string; receipt: Receipt }
+  | { outcome: 'done'; why: string; receipt: Receipt; steps: StepRecord[] }
   /** The target held the lock already; nothing was asked for. */
   | { outcome: 'already-active'; why: string }
   /** Nothing has changed, and by this request nothing will. */
-  | { outcome: 'not-done'; why: string }
-  /** A server went away before the outcome was known, and says it when it is back, under the switch id. */
+  | { outcome: 'not-done'; why: string; steps: StepRecord[] }
+  /** etcd went away before the outcome was known, and says it when it is back, under the switch id. */
   | { outcome: 'unsettled'; why: string };
 
 export interface SwitchTiming {
@@ -25,67 +26,119 @@ export interface SwitchTiming {
   timeoutMs: number;
   /** How long to wait, after the hand-over, for the new holder's first message. An empty queue has none. */
   firstMessageMs: number;
+  /** Temporal must have answered once by then, or the switch is aborted. */
+  contactMs: number;
   pollMs: number;
 }
 
 type SwitchStore = Pick<LockStore, 'read' | 'readReceipt' | 'abortSwitch'>;
 
-const failedResults: readonly SwitchOutcome['result'][] = ['refused', 'ignored', 'rolled-back', 'failed'];
-
 /**
- * Asks the active region's workflow to hand a lock over, and finds out what came of it: in etcd by the
- * receipt, in the workflow by the switch id. When the time is up it aborts the switch in etcd, where of the
- * abort and the hand-over the one that commits first decides: so the answer is definite as long as etcd
- * answers.
+ * Asks the active region's workflow to hand a lock over, and finds out what came of it: by the update's answer, asked
+ * for again under the switch id as often as the connection is lost, and by the receipt in etcd, which needs no
+ * Temporal. When the time is up it aborts the switch in etcd, where of the abort and the hand-over the one that
+ * commits first decides: so the answer is definite as long as etcd answers.
  */
 export class PlannedSwitch {
+  private readonly beganMs = performance.now();
   private readonly deadline: number;
   private said = '';
+  private steps: StepRecord[] = [];
+  private over = false;
+  private reached = false;
 
   constructor(
     private readonly request: SwitchRequest,
     private readonly store: SwitchStore,
-    private readonly workflows: RegionWorkflows,
+    private readonly workflows: Pick<RegionWorkflows, 'switchTo' | 'status'>,
     private readonly timing: SwitchTiming,
     private readonly progress: (line: string) => void,
   ) {
-    this.deadline = performance.now() + timing.timeoutMs;
+    this.deadline = this.beganMs + timing.timeoutMs;
   }
 
-  /**
-   * @throws UnknownOutcomeError when etcd, and WorkflowsAwayError when Temporal, could not be reached before
-   * anything was asked for.
-   */
+  /** @throws UnknownOutcomeError when etcd could not be reached before anything was asked for. */
   async run(): Promise<SwitchResult> {
-    const { lock, to, switchId, reason, by } = this.request;
+    const { lock, to } = this.request;
     const { holder, candidates } = await this.store.read();
-    if (holder === null) return { outcome: 'not-done', why: nobodyHolds(lock, candidates) };
-    if (holder.region === to) {
-      const why = `${lock} is already active in ${to} (pod ${holder.pod}, token ${holder.token})`;
-      return { outcome: 'already-active', why };
+    if (holder === null) return this.notDone(nobodyHolds(lock, candidates));
+    const { region, pod, token } = holder;
+    if (region === to)
+      return {
+        outcome: 'already-active',
+        why: `${lock} is already active in ${to} (pod ${pod}, token ${token})`,
+      };
+    this.say(`asking ${region} (pod ${pod}, token ${token}) to hand ${lock} over to ${to}`);
+    try {
+      const answered = this.ask(region);
+      // Its failure counts only as long as somebody waits for it.
+      answered.catch(() => undefined);
+      while (performance.now() < this.deadline) {
+        const result = (await Promise.race([answered, this.nap()])) ?? (await this.look(region));
+        if (result) return result;
+      }
+      return await this.abort(`no outcome within ${Math.round(this.timing.timeoutMs / 1000)} s`);
+    } finally {
+      this.over = true;
     }
-    const signalled = await this.workflows.gracefulSwitch(lock, holder.region, { switchId, to, reason, by });
-    if (signalled === 'not-running') {
-      const why = `the workflow of ${lock} in ${holder.region} is not running; start it with: baton start --region ${holder.region}`;
-      return { outcome: 'not-done', why };
-    }
-    this.say(
-      `asked ${holder.region} (pod ${holder.pod}, token ${holder.token}) to hand ${lock} over to ${to}`,
-    );
-    return (await this.awaitOutcome(holder.region)) ?? this.abort();
   }
 
-  /** `null` when the time is up. */
-  private async awaitOutcome(from: string): Promise<SwitchResult | null> {
-    for (let turn = 0; performance.now() < this.deadline; turn++) {
-      const receipt = await this.readReceipt();
-      if (receipt !== null) return this.done(receipt);
-      // The workflow's answer costs a workflow task; the receipt is what comes first.
-      if (turn % 4 === 3) {
-        const ended = await this.askWorkflow(from);
-        if (ended !== null) return ended;
+  private async nap(): Promise<null> {
+    await sleep(this.timing.pollMs);
+    return null;
+  }
+
+  /** By the workflow's update, again and again. `null` when it is not needed any more. */
+  private async ask(from: string): Promise<SwitchResult | null> {
+    const { lock, ...request } = this.request;
+    while (!this.over) {
+      try {
+        const answer = await this.workflows.switchTo(lock, from, request);
+        this.reached = true;
+        if (answer.outcome === 'answered') return await this.concluded(answer.answer);
+        if (answer.outcome === 'turned-down') return await this.unlessDone(answer.why);
+        if (answer.outcome === 'not-running')
+          return await this.unlessDone(
+            `the workflow of ${lock} in ${from} is not running; start it with: baton start --region ${from}`,
+          );
+      } catch (error) {
+        if (!(error instanceof WorkflowsAwayError)) throw error;
+        if (!this.reached && performance.now() - this.beganMs > this.timing.contactMs)
+          return await this.abort(error.message);
+        // The pods and etcd carry a switch that has begun to its end without Temporal.
+        this.say(`waiting for Temporal: ${error.message}`);
       }
-      await sleep(this.timing.pollMs);
+      await this.nap();
+    }
+    return null;
+  }
+
+  private async concluded({ result, why, receipt, steps }: SwitchOutcome): Promise<SwitchResult> {
+    this.noteSteps(steps);
+    if (result === 'done' && receipt) return this.done(receipt);
+    return this.unlessDone(`${result}: ${why}`);
+  }
+
+  /** An earlier try of ours, whose answer was lost, may have done it. */
+  private async unlessDone(why: string): Promise<SwitchResult> {
+    const receipt = await this.readReceipt();
+    return receipt ? this.done(receipt) : this.notDone(why);
+  }
+
+  /** What etcd and the workflow show meanwhile. */
+  private async look(from: string): Promise<SwitchResult | null> {
+    const { lock, switchId } = this.request;
+    const receipt = await this.readReceipt();
+    if (receipt) return this.done(receipt);
+    try {
+      const status = await this.workflows.status(lock, from);
+      const found =
+        status === 'not-running' ? undefined : status.lastSwitches.find((each) => each.switchId === switchId);
+      this.noteSteps(found?.steps);
+      if (found?.result === 'running') this.say(found.why);
+    } catch (error) {
+      if (!(error instanceof WorkflowsAwayError)) throw error;
+      this.say(`waiting for Temporal: ${error.message}`);
     }
     return null;
   }
@@ -100,54 +153,39 @@ export class PlannedSwitch {
     }
   }
 
-  private async askWorkflow(from: string): Promise<SwitchResult | null> {
-    const { lock, switchId } = this.request;
-    try {
-      const status = await this.workflows.status(lock, from);
-      if (status === 'not-running') {
-        this.say(`the workflow of ${lock} in ${from} is not running any more`);
-        return null;
-      }
-      const found = status.lastSwitches.find((outcome) => outcome.switchId === switchId);
-      if (found === undefined) return null;
-      if (found.result === 'done' && found.receipt !== null) return await this.done(found.receipt);
-      if (failedResults.includes(found.result))
-        return { outcome: 'not-done', why: `${found.result}: ${found.why}` };
-      this.say(`${status.phase}: ${found.why}`);
-      return null;
-    } catch (error) {
-      if (!(error instanceof WorkflowsAwayError)) throw error;
-      // The pods and etcd carry a switch that has begun to its end without Temporal.
-      this.say(`waiting for Temporal: ${error.message}`);
-      return null;
-    }
-  }
-
   private async done(receipt: Receipt): Promise<SwitchResult> {
     let latest = receipt;
     const until = Math.min(this.deadline, performance.now() + this.timing.firstMessageMs);
     while (latest.firstStartedAt === null && performance.now() < until) {
-      await sleep(this.timing.pollMs);
+      await this.nap();
       latest = (await this.readReceipt()) ?? latest;
     }
     const where =
       latest.to === null ? 'released' : `handed over to ${latest.to.region} (pod ${latest.to.pod})`;
-    return { outcome: 'done', why: `${this.request.lock} was ${where}`, receipt: latest };
+    return { outcome: 'done', why: `${this.request.lock} was ${where}`, receipt: latest, steps: this.steps };
   }
 
-  private async abort(): Promise<SwitchResult> {
+  private notDone(why: string): SwitchResult {
+    return { outcome: 'not-done', why, steps: this.steps };
+  }
+
+  private async abort(reason: string): Promise<SwitchResult> {
     const { lock, switchId } = this.request;
-    const seconds = Math.round(this.timing.timeoutMs / 1000);
     const last = this.said === '' ? '' : `; last known: ${this.said}`;
     try {
-      await this.store.abortSwitch(switchId, `no outcome within ${seconds} s`);
+      await this.store.abortSwitch(switchId, reason);
       const receipt = await this.store.readReceipt(switchId);
       if (receipt !== null) return await this.done(receipt);
-      return { outcome: 'not-done', why: `aborted: no outcome within ${seconds} s${last}` };
+      return this.notDone(`aborted: ${reason}${last}`);
     } catch (error) {
-      const why = `whether ${lock} was handed over is decided in etcd, which does not answer (${(error as Error).message}); see baton status for switch ${switchId}`;
+      const why = `whether ${lock} was handed over is decided in etcd, which does not answer (${(error as Error).message}); ask again when it does: baton history --lock ${lock} shows switch ${switchId} if it was`;
       return { outcome: 'unsettled', why };
     }
+  }
+
+  private noteSteps(steps: StepRecord[] = []): void {
+    for (const { step, why } of steps.slice(this.steps.length)) this.say(`${step}: ${why}`);
+    if (steps.length > this.steps.length) this.steps = steps;
   }
 
   private say(line: string): void {

@@ -1,4 +1,32 @@
-import type { GracefulSwitch, RegionStatus } from '../../workflows/contract';
+import type {
+  AbortSwitch,
+  Force,
+  ForceOutcome,
+  GracefulSwitch,
+  Mark,
+  MarkResult,
+  PreflightQuestion,
+  PreflightReport,
+  RegionStatus,
+  SwitchOutcome,
+  SwitchTo,
+} from '../../workflows/contract';
+
+/** What came of an update. */
+export type Answer<T> =
+  | { outcome: 'answered'; answer: T }
+  /** By the workflow, before or after it was let in; nothing was changed. */
+  | { outcome: 'turned-down'; why: string }
+  | { outcome: 'not-running' }
+  /** No answer yet, or the run that should give it has ended: the same question again finds it. */
+  | { outcome: 'ask-again' };
+
+export function noAnswerText(answer: Exclude<Answer<unknown>, { outcome: 'answered' }>): string {
+  if (answer.outcome === 'turned-down') return answer.why;
+  return answer.outcome === 'not-running'
+    ? 'its workflow is not running'
+    : 'its workflow gave no answer in time';
+}
 
 /**
  * The region workflows as a command sees them. Every call is bounded in time and throws `WorkflowsAwayError`
@@ -7,6 +35,15 @@ import type { GracefulSwitch, RegionStatus } from '../../workflows/contract';
 export interface RegionWorkflows {
   start(lock: string, region: string): Promise<'started' | 'already-running'>;
   gracefulSwitch(lock: string, region: string, request: GracefulSwitch): Promise<'delivered' | 'not-running'>;
+  /** Waits for the outcome some seconds; asked again under the same switch id it goes on waiting. */
+  switchTo(lock: string, region: string, request: SwitchTo): Promise<Answer<SwitchOutcome>>;
+  abortSwitch(lock: string, region: string, request: AbortSwitch): Promise<Answer<SwitchOutcome>>;
+  /** Takes the lock from a holder that does not answer. Idempotent under its switch id. */
+  force(lock: string, region: string, force: Force): Promise<Answer<ForceOutcome>>;
+  /** Sets or takes away an operator's mark, in etcd. Idempotent. */
+  mark(lock: string, region: string, mark: Mark): Promise<Answer<MarkResult>>;
+  /** Runs every preflight check and changes nothing. */
+  preflight(lock: string, region: string, question: PreflightQuestion): Promise<Answer<PreflightReport>>;
   /** `not-running`: closed, or never started. */
   status(lock: string, region: string): Promise<RegionStatus | 'not-running'>;
   close(): Promise<void>;

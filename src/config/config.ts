@@ -51,7 +51,7 @@ export interface LockSettings {
   requestTimeoutMs: number;
   /** Minimal time between two changes of holder by a planned switch. Default 0. */
   minSwitchIntervalMs: number;
-  /** Continue-as-new above this many history events. Default 10,000. */
+  /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 2,000. */
   historyLimit: number;
   queue: QueueSettings;
   /** Module that exports `handle`, as an absolute path. */

@@ -56,7 +56,7 @@ export function completeLock(
     stallLimitMs: given.stallLimitMs ?? 5000,
     healthLimitMs: given.healthLimitMs ?? 10_000,
     minSwitchIntervalMs: given.minSwitchIntervalMs ?? 0,
-    historyLimit: given.historyLimit ?? 10_000,
+    historyLimit: given.historyLimit ?? 2_000,
     queue,
     handler,
     process: given.process ?? 'shared',

@@ -1,6 +1,6 @@
 import type { IResponseOp, ITxnRequest } from 'etcd3';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
-import type { Receipt } from '../../workflows/contract';
+import type { Mark, MarkResult, Receipt } from '../../workflows/contract';
 import type {
   CandidateWrite,
   ChangeResult,
@@ -12,7 +12,14 @@ import type {
   WatchHint,
 } from '../pod/lock-store';
 import type { EtcdClient } from './etcd-client';
-import { buildHolderTransaction, put, remove, unchanged, whyNotChange } from './holder-transaction';
+import {
+  buildHolderTransaction,
+  findCordon,
+  put,
+  remove,
+  unchanged,
+  whyNotChange,
+} from './holder-transaction';
 import { encodeValue, LockKeys, revisionNumber } from './lock-keys';
 import { EtcdLockWatch } from './lock-watch';
 import { parseReceipt, parseView, viewRequests, type Report } from './lock-view';
@@ -138,6 +145,38 @@ export class EtcdLock implements LockStore {
       [remove(this.keys.holder)],
     );
     return { outcome: applied ? 'applied' : 'refused', view };
+  }
+
+  async mark({ kind, region, reason, by }: Mark): Promise<MarkResult> {
+    const key = region === undefined ? this.keys.paused : this.keys.cordon(region);
+    const what = region === undefined ? this.lock : `${region} for ${this.lock}`;
+    const name = region === undefined ? 'paused' : 'cordoned';
+    const sets = kind === 'pause' || kind === 'cordon';
+    const value = { who: by, why: reason, when: new Date().toISOString() };
+    const { applied, view } = await this.transact(
+      `${kind} ${what}`,
+      // Absent when it is to be set, there when it is to be taken away.
+      [{ ...unchanged(key, null), result: sets ? 'Equal' : 'Greater' }],
+      [sets ? put(key, encodeValue(name, value)) : remove(key)],
+    );
+    if (applied)
+      return { changed: true, why: sets ? `${what} is ${name} now` : `${what} is not ${name} any more` };
+    const present = region === undefined ? view.paused : findCordon(view, region);
+    return {
+      changed: false,
+      why: present
+        ? `${what} is ${name} already, by ${present.who} since ${present.when}: ${present.why}`
+        : `${what} is not ${name}`,
+    };
+  }
+
+  async endBlock({ why, modRevision }: { why: string; modRevision: number }, afterMs: number): Promise<void> {
+    const { leaseId } = await this.client.grantLease(afterMs);
+    await this.transact(
+      `let the block of ${this.lock} end in ${afterMs} ms`,
+      [unchanged(this.keys.blocked, { modRevision })],
+      [put(this.keys.blocked, encodeValue('blocked', { why }), leaseId)],
+    );
   }
 
   /** The first reason stays. */
@@ -281,6 +320,8 @@ function differences(before: LockView, now: LockView): string {
   for (const part of ['last', 'paused', 'blocked', 'successor'] as const)
     if (before[part]?.modRevision !== now[part]?.modRevision)
       changed.push(`${part} ${now[part] ? 'was written' : 'was deleted'}`);
+  const cordons = (view: LockView) => view.cordons.map((c) => `${c.region} ${c.modRevision}`).join();
+  if (cordons(before) !== cordons(now)) changed.push('a cordon changed');
   const candidates = (view: LockView) => view.candidates.map((c) => `${c.pod} ${c.modRevision}`).join();
   if (candidates(before) !== candidates(now)) changed.push('a candidate changed');
   return changed.join(', ') || 'it has changed back';

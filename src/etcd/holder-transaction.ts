@@ -1,6 +1,6 @@
 import type { ICompare, IRequestOp, ITxnRequest } from 'etcd3';
 import type { Party, Receipt } from '../../workflows/contract';
-import type { CandidateKey, HolderChange, LockView } from '../pod/lock-store';
+import type { CandidateKey, CordonKey, HolderChange, LockView } from '../pod/lock-store';
 import { encodeValue, unreadable, type LockKeys } from './lock-keys';
 import { viewRequests } from './lock-view';
 
@@ -11,12 +11,14 @@ import { viewRequests } from './lock-view';
  * - hand-over (`switch`, `shutdown`): somebody else holds; while paused only `shutdown`, within the region;
  * - new token for the spare (`listener-restart`): the same pod holds, with its candidate's lease; whatever
  *   the candidate's state, also while paused.
- * For all: not blocked, no successor of another region, and the new holder's candidate is there.
+ * For all: not blocked, no successor of another region, and the new holder's candidate is there. While its region is
+ * cordoned, only `listener-restart`.
  */
 export function whyNotChange(change: HolderChange): string | null {
   const { view, to, cause } = change;
   const { holder, paused, blocked, successor } = view;
   const target = `${to.region}/${to.pod}`;
+  const cordon = findCordon(view, to.region);
   const restart = cause === 'listener-restart';
   const acquire = cause === 'first' || cause === 'takeover';
 
@@ -30,6 +32,8 @@ export function whyNotChange(change: HolderChange): string | null {
     return `${target} already holds the lock under token ${holder.token}`;
   if (paused && !restart && !(cause === 'shutdown' && holder?.region === to.region))
     return `paused by ${paused.who} since ${paused.when} (${paused.why}): no ${cause} to ${target}`;
+  if (cordon && !restart)
+    return `${to.region} is cordoned by ${cordon.who} since ${cordon.when} (${cordon.why}): no ${cause} to ${target}`;
   if (blocked) return `blocked (${blocked.why}): nobody may acquire`;
   if (successor && successor.region !== to.region)
     return `reserved for region ${successor.region} by ${successor.switchId}, not for ${to.region}`;
@@ -75,6 +79,7 @@ export function buildHolderTransaction(
         unchanged(keys.paused, view.paused),
         unchanged(keys.blocked, view.blocked),
         unchanged(keys.successor, view.successor),
+        unchanged(keys.cordon(to.region), findCordon(view, to.region)),
         unchanged(keys.candidate(to.region, to.pod), candidate),
         ...presentHolderCompares(keys, view, to),
         unchanged(aborted, null),
@@ -134,6 +139,9 @@ function receiptOf(keys: LockKeys, change: HolderChange, at: string): Receipt {
 export function findCandidate(view: LockView, of: { region: string; pod: string }): CandidateKey | null {
   return view.candidates.find((c) => c.region === of.region && c.pod === of.pod) ?? null;
 }
+
+export const findCordon = (view: LockView, region: string): CordonKey | null =>
+  view.cordons.find((cordon) => cordon.region === region) ?? null;
 
 /** The key is as it was read; `null`: it was absent, and still is. */
 export function unchanged(key: string, read: { modRevision: number } | null): ICompare {

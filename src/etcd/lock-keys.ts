@@ -25,6 +25,7 @@ export class LockKeys {
   readonly blocked: string;
   readonly paused: string;
   readonly candidates: string;
+  readonly cordons: string;
   readonly receipts: string;
   readonly attempts: string;
 
@@ -36,6 +37,7 @@ export class LockKeys {
     this.blocked = `${this.prefix}blocked`;
     this.paused = `${this.prefix}paused`;
     this.candidates = `${this.prefix}candidates/`;
+    this.cordons = `${this.prefix}cordoned/`;
     this.receipts = `${this.prefix}receipts/`;
     // Not below the prefix: everybody who watches the lock would be woken by each redelivered message.
     this.attempts = `/baton-attempts/${lock}/`;
@@ -51,6 +53,10 @@ export class LockKeys {
     if (!key.startsWith(this.candidates) || region === undefined || pod === undefined || rest.length > 0)
       return null;
     return safeName.test(region) && safeName.test(pod) ? { region, pod } : null;
+  }
+
+  cordon(region: string): string {
+    return `${this.cordons}${checkName('region', region)}`;
   }
 
   aborted(switchId: string): string {
@@ -72,6 +78,7 @@ export function prefixEnd(prefix: string): Buffer {
   return Buffer.from(`${prefix.slice(0, -1)}0`);
 }
 
+const marked = z.object({ who: z.string(), why: z.string(), when: z.string() });
 const party = z.object({ region: z.string(), pod: z.string(), token: z.number() });
 
 export const schemas = {
@@ -86,12 +93,13 @@ export const schemas = {
   }),
   successor: z.object({ region: z.string(), switchId: z.string() }),
   blocked: z.object({ why: z.string() }),
-  paused: z.object({ who: z.string(), why: z.string(), when: z.string() }),
+  paused: marked,
+  cordoned: marked,
   aborted: z.object({ why: z.string() }),
   receipt: z.object({
     id: z.string(),
     lock: z.string(),
-    cause: z.enum(['first', 'takeover', 'switch', 'shutdown', 'listener-restart', 'release']),
+    cause: z.enum(['first', 'takeover', 'switch', 'shutdown', 'listener-restart', 'release', 'force']),
     why: z.string(),
     by: z.string(),
     from: party.nullable(),

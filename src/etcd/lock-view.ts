@@ -1,6 +1,6 @@
 import type { IKeyValue, IRequestOp, IResponseHeader, IResponseOp } from 'etcd3';
 import type { CandidateKey, HolderKey, LockView } from '../pod/lock-store';
-import type { Receipt } from '../../workflows/contract';
+import type { Marked, Receipt } from '../../workflows/contract';
 import { decodeValue, prefixEnd, revisionNumber, unreadable, type LockKeys } from './lock-keys';
 
 /** Told of each value that cannot be read, once per version of its key. */
@@ -9,13 +9,17 @@ export type Report = (problem: string) => void;
 /** The reads that make one `LockView`, for any transaction's branch. */
 export function viewRequests(keys: LockKeys): IRequestOp[] {
   const one = (key: string): IRequestOp => ({ request_range: { key: Buffer.from(key) } });
+  const all = (prefix: string): IRequestOp => ({
+    request_range: { key: Buffer.from(prefix), range_end: prefixEnd(prefix) },
+  });
   return [
     one(keys.holder),
     one(keys.last),
     one(keys.successor),
     one(keys.blocked),
     one(keys.paused),
-    { request_range: { key: Buffer.from(keys.candidates), range_end: prefixEnd(keys.candidates) } },
+    all(keys.candidates),
+    all(keys.cordons),
   ];
 }
 
@@ -37,7 +41,11 @@ export function parseView(
     candidates: (kvs[5] ?? []).flatMap((kv) => parseCandidate(keys, kv, report) ?? []),
     successor: successor ? parseSuccessor(successor, report) : null,
     blocked: blocked ? parseBlocked(blocked, report) : null,
-    paused: paused ? parsePaused(paused, report) : null,
+    paused: paused ? parseMarked('paused', paused, report) : null,
+    cordons: (kvs[6] ?? []).map((kv) => ({
+      region: kv.key.toString().slice(keys.cordons.length),
+      ...parseMarked('cordoned', kv, report),
+    })),
   };
 }
 
@@ -110,11 +118,16 @@ function parseBlocked(kv: IKeyValue, report: Report): LockView['blocked'] {
   const decoded = decodeValue('blocked', kv.key.toString(), kv.value);
   if ('problem' in decoded) report(decoded.problem);
   const why = 'value' in decoded ? decoded.value.why : decoded.problem;
-  return { why, modRevision: revisionNumber(kv.mod_revision) };
+  return { why, leaseId: kv.lease, modRevision: revisionNumber(kv.mod_revision) };
 }
 
-function parsePaused(kv: IKeyValue, report: Report): LockView['paused'] {
-  const decoded = decodeValue('paused', kv.key.toString(), kv.value);
+/** An unreadable mark holds like any other. */
+function parseMarked(
+  kind: 'paused' | 'cordoned',
+  kv: IKeyValue,
+  report: Report,
+): Marked & { modRevision: number } {
+  const decoded = decodeValue(kind, kv.key.toString(), kv.value);
   if ('problem' in decoded) report(decoded.problem);
   const value =
     'value' in decoded ? decoded.value : { who: unreadable, why: decoded.problem, when: unreadable };

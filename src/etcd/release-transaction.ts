@@ -8,7 +8,7 @@ import { viewRequests } from './lock-view';
 /**
  * Deletes `holder` if it still has the token, with everything that belongs to it: `last`, the receipt,
  * `successor` under `successorLease` when the lock is released towards a region, and the pod's own candidate
- * key. Both branches end with the reads of `viewRequests`; the refusing one adds `receipts/<id>`.
+ * key; of a forced release, `blocked` and no candidate key of the holder. Both branches end with the reads of `viewRequests`; the refusing one adds `receipts/<id>`.
  */
 export function buildReleaseTransaction(
   keys: LockKeys,
@@ -20,7 +20,7 @@ export function buildReleaseTransaction(
   const receipt: Receipt = {
     id: release.id,
     lock: keys.lock,
-    cause: 'release',
+    cause: release.force ? 'force' : 'release',
     why: release.why,
     by: release.by,
     from,
@@ -35,7 +35,7 @@ export function buildReleaseTransaction(
   const value = encodeValue('receipt', receipt);
   const receiptKey = keys.receipt(release.id);
   const read = viewRequests(keys);
-  const { towards, candidate } = release;
+  const { towards, candidate, force } = release;
   return {
     receipt,
     request: {
@@ -54,6 +54,8 @@ export function buildReleaseTransaction(
             ]
           : []),
         ...(candidate ? [putCandidate(keys, candidate)] : []),
+        ...(force ? [remove(keys.candidate(force.holder.region, force.holder.pod))] : []),
+        ...(force?.blocks ? [put(keys.blocked, encodeValue('blocked', { why: release.why }))] : []),
         ...read,
       ],
       failure: [...read, get(receiptKey)],

@@ -189,6 +189,11 @@ export class HandOver {
     return this.orEnd(running, () => this.drainAndHandOver(running, input));
   }
 
+  /** Where etcd does not answer, the hand-over's own transaction will find out. */
+  private wasAborted(switchId: string): Promise<boolean> {
+    return this.agent.store.isAborted(switchId).catch(() => false);
+  }
+
   private async drainAndHandOver(
     running: RunningTenure,
     input: DrainAndHandOverInput,
@@ -199,6 +204,8 @@ export class HandOver {
     const prepared = await this.offer(running, input.switchId, input.targets);
     const names = input.targets.map(({ region, pod }) => `${region}/${pod}`).join(', ') || 'nobody';
     if (!prepared) return this.resume(running, `none of the targets answered the offer (${names})`);
+    if (await this.wasAborted(input.switchId))
+      return this.resume(running, `switch ${input.switchId} was aborted`);
     agent.metrics.tenure('drain');
     const figures = await this.drain(running);
     const refusals: string[] = [];

@@ -10,7 +10,7 @@ import { deadlineOf, msUntil, suspendedMs } from './lease-clock';
 import type { ListenerGroup } from './listener-group';
 import type { ListenerProcess } from './listener-process';
 import type { LockMetrics } from './lock-metrics';
-import type { HolderKey, LockStore, LockView, LockWatch, WatchHint } from './lock-store';
+import type { CordonKey, HolderKey, LockStore, LockView, LockWatch, WatchHint } from './lock-store';
 import { Preparation } from './preparation';
 import { Reconciler } from './reconciler';
 import { RunningTenure } from './running-tenure';
@@ -105,6 +105,10 @@ export class LockAgent {
   }
   get standing(): boolean {
     return this.standingNow;
+  }
+  /** An operator has taken this pod's region out of service. */
+  get cordon(): CordonKey | null {
+    return this.viewNow?.cordons.find(({ region }) => region === this.identity.region) ?? null;
   }
   get stopping(): boolean {
     return this.stoppingNow;
@@ -342,7 +346,8 @@ export class LockAgent {
         : this.listeners.readiness(this.lock);
     const { preparedFor } = this.preparation;
     const notes = preparedFor === undefined ? {} : { preparedFor };
-    this.candidacy.want(state, this.standingNow && !backingOff && !this.stoppingNow, notes);
+    const steppedBack = backingOff || this.stoppingNow || this.cordon !== null;
+    this.candidacy.want(state, this.standingNow && !steppedBack, notes);
     this.metrics.candidateReady(state === 'ready');
   }
 
@@ -352,7 +357,13 @@ export class LockAgent {
     this.logger.info({ outcome, reason: why }, 'acquisition attempt');
   }
 
-  /** Why this pod cannot take over now, or `null`. */
+  /** Why this pod may not take the lock from anybody else now, or `null`. */
+  whyNotTakeOver(): string | null {
+    const { cordon } = this;
+    return cordon ? `its region is cordoned by ${cordon.who}: ${cordon.why}` : this.whyNotReady();
+  }
+
+  /** Why it cannot work under a tenure, or `null`. */
   whyNotReady(): string | null {
     if (this.stoppingNow) return 'is shutting down';
     if (performance.now() < this.backoffUntilMs) return 'gave the lock up a moment ago and backs off';
@@ -402,7 +413,7 @@ export class LockAgent {
     const { region, pod } = this.identity;
     const offer = view.candidates.find((key) => key.leaseId === holder?.leaseId)?.offer;
     const isForUs = offer?.region === region && offer.pod === pod;
-    if (!offer || !isForUs || !this.standingNow || this.whyNotReady() !== null) return this.unprepare();
+    if (!offer || !isForUs || !this.standingNow || this.whyNotTakeOver() !== null) return this.unprepare();
     // Nothing of a former tenure may run beside what is about to begin.
     await this.dying;
     this.prepare(offer.id, this.highestToken);
@@ -488,7 +499,7 @@ export class LockAgent {
     if (!view || view.holder || !this.standingNow) return;
     if (this.remainingMs() <= 0) await this.candidacy.extend();
     if (this.viewNow !== view) return this.kick();
-    if (this.whyNotReady() !== null) return;
+    if (this.whyNotTakeOver() !== null) return;
     let result;
     try {
       result = await this.store.changeHolder({
@@ -538,6 +549,11 @@ export class LockAgent {
   /** Updates the metric of the time left to the deadline. */
   reportMargin(): void {
     if (this.tenureNow) this.metrics.margin(this.tenureNow.marginMs);
+  }
+
+  /** ms until the deadline that the last confirmed extension gives, 0 without one. */
+  get marginMs(): number {
+    return Math.max(0, this.remainingMs());
   }
 
   private remainingMs(): number {

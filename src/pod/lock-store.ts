@@ -1,4 +1,12 @@
-import type { Candidate, CandidateState, ChangeCause, Receipt } from '../../workflows/contract';
+import type {
+  Candidate,
+  CandidateState,
+  ChangeCause,
+  Mark,
+  Marked,
+  MarkResult,
+  Receipt,
+} from '../../workflows/contract';
 
 /** The holder key as read; `token` is its mod revision. */
 export interface HolderKey {
@@ -11,6 +19,11 @@ export interface HolderKey {
 
 export interface CandidateKey extends Candidate, CandidateNotes {
   leaseId: string;
+  modRevision: number;
+}
+
+export interface CordonKey extends Marked {
+  region: string;
   modRevision: number;
 }
 
@@ -38,8 +51,11 @@ export interface LockView {
   last: { receipt: Receipt; modRevision: number } | null;
   candidates: CandidateKey[];
   successor: { region: string; switchId: string; modRevision: number } | null;
-  blocked: { why: string; modRevision: number } | null;
-  paused: { who: string; why: string; when: string; modRevision: number } | null;
+  /** `leaseId` is `0` as long as nothing ends it. */
+  blocked: { why: string; leaseId: string; modRevision: number } | null;
+  paused: (Marked & { modRevision: number }) | null;
+  /** Regions whose pods may not become holder. */
+  cordons: CordonKey[];
 }
 
 /** A transaction that writes `holder`. Everything in `view` that it depends on is compared exactly. */
@@ -66,6 +82,11 @@ export interface Release {
   by: string;
   /** Puts `successor` for this region: nobody else may acquire for `windowMs`. */
   towards?: { region: string; windowMs: number };
+  /**
+   * An operator's: the holder's candidate key goes too, so that it cannot extend any more. With `blocks`, nobody may
+   * acquire until `endBlock`.
+   */
+  force?: { holder: { region: string; pod: string }; blocks: boolean };
   /** The pod's own candidate state, written in the same transaction. */
   candidate?: CandidateWrite;
   drained?: number;
@@ -120,6 +141,10 @@ export interface LockStore {
   release(release: Release): Promise<ChangeResult>;
   /** Deletes `holder` of a tenure that is over, without a receipt. `refused`: it was not there any more. */
   deleteHolder(token: number): Promise<{ outcome: 'applied' | 'refused'; view: LockView }>;
+  /** Lets `blocked`, if it is still as read, end `afterMs` from now. */
+  endBlock(blocked: { why: string; modRevision: number }, afterMs: number): Promise<void>;
+  /** Sets or takes away an operator's mark. Idempotent: asked again it says that nothing has changed. */
+  mark(mark: Mark): Promise<MarkResult>;
   abortSwitch(switchId: string, why: string): Promise<void>;
   isAborted(switchId: string): Promise<boolean>;
   readReceipt(id: string): Promise<Receipt | null>;

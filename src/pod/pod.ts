@@ -6,11 +6,17 @@ import type {
   AwaitTenureInput,
   AwaitTenureResult,
   DrainAndHandOverInput,
+  Force,
+  ForceOutcome,
   HandOverOutcome,
   InspectInput,
   InstructionStamp,
   LockTruth,
+  Mark,
+  Marked,
+  MarkResult,
   ProbeResult,
+  Receipt,
   ReleaseLockInput,
   ReleaseOutcome,
   RenewLeaseResult,
@@ -18,6 +24,7 @@ import type {
   Tenure,
   TenureInput,
 } from '../../workflows/contract';
+import { forceRelease } from './forced-release';
 import type { LockAgent } from './lock-agent';
 import type { HolderKey } from './lock-store';
 
@@ -25,6 +32,11 @@ import type { HolderKey } from './lock-store';
 const awaitTenureLimitMs = 300_000;
 const listenerStartLimitMs = 1_500;
 const successorPollMs = 50;
+
+/** Without a question for so long, a pod registers again: its workflow may not be running. */
+const workflowSilenceMs = 10_000;
+const receiptsForGaps = 100;
+const keptGaps = 20;
 
 /** The instructions that must come in their order: those about standing, and those that end a tenure. */
 type Sequence = 'standing' | 'leaving';
@@ -88,6 +100,7 @@ export class Pod implements PodPort {
           processed: stats?.processed ?? 0,
           inFlight: stats?.inFlight ?? 0,
           receipt: running.receipt,
+          cordoned: agent.cordon && plainMark(agent.cordon),
         };
       if (running.phase !== 'ended') return { outcome: 'unknown', why: `extension ${outcome}`, marginMs };
     }
@@ -117,9 +130,21 @@ export class Pod implements PodPort {
     await this.agent(lock).store.abortSwitch(switchId, why);
   }
 
-  async inspectLock({ lock }: InspectInput): Promise<LockTruth> {
-    const view = await this.agent(lock).store.read();
+  async force({ lock, force }: { lock: string; force: Force }): Promise<ForceOutcome> {
+    const { store, settings } = this.agent(lock);
+    return forceRelease(store, settings, force);
+  }
+
+  async mark({ lock, mark }: { lock: string; mark: Mark }): Promise<MarkResult> {
+    return this.agent(lock).store.mark(mark);
+  }
+
+  async inspectLock({ lock, gaps }: InspectInput): Promise<LockTruth> {
+    const { store } = this.agent(lock);
+    const view = await store.read();
+    const receipts = gaps ? await store.listReceipts(receiptsForGaps) : null;
     return {
+      ...(receipts && { recentGapsMs: switchGaps(receipts) }),
       holder: view.holder && tenureOf(lock, view.holder),
       candidates: view.candidates.map(({ region, pod, state, standing, since, version }) => ({
         region,
@@ -129,7 +154,8 @@ export class Pod implements PodPort {
         since,
         version,
       })),
-      paused: view.paused && { who: view.paused.who, why: view.paused.why, when: view.paused.when },
+      paused: view.paused && plainMark(view.paused),
+      cordons: view.cordons.map((cordon) => ({ region: cordon.region, ...plainMark(cordon) })),
       blocked: view.blocked?.why ?? null,
       successor: view.successor?.region ?? null,
       last: view.last?.receipt ?? null,
@@ -138,8 +164,34 @@ export class Pod implements PodPort {
 
   async probe({ lock }: InspectInput): Promise<ProbeResult> {
     const agent = this.agent(lock);
-    const why = agent.whyNotReady() ?? (agent.standing ? null : 'does not stand for the lock');
-    return { ready: why === null, why: why ?? 'ready and standing' };
+    const why = agent.whyNotTakeOver() ?? (agent.standing ? null : 'does not stand for the lock');
+    const { listeners, subscription, marginMs } = agent;
+    const isWarm = listeners.isReady(lock);
+    const idleMs = Math.round(subscription.idleMs);
+    const asks = idleMs < workflowSilenceMs;
+    return {
+      ready: why === null,
+      why: why ?? 'ready and standing',
+      checks: [
+        {
+          check: 'broker reachable',
+          passed: isWarm,
+          why: isWarm ? 'its listener is connected to the broker' : listeners.whyNotReady(lock),
+        },
+        {
+          check: 'workflow running',
+          passed: asks,
+          why: asks
+            ? "its region's workflow asks it to stand"
+            : `its region's workflow has not asked for ${idleMs} ms`,
+        },
+        {
+          check: 'clock margin',
+          passed: marginMs > 0,
+          why: `${Math.round(marginMs)} ms until the deadline of its last confirmed extension`,
+        },
+      ],
+    };
   }
 
   async awaitSuccessor(input: AwaitSuccessorInput, signal: AbortSignal): Promise<AwaitSuccessorResult> {
@@ -180,5 +232,12 @@ const tenureOf = (lock: string, { region, pod, leaseId, token, since }: HolderKe
   token,
   since,
 });
+
+const plainMark = ({ who, why, when }: Marked): Marked => ({ who, why, when });
+
+const switchGaps = (receipts: Receipt[]): number[] =>
+  receipts
+    .flatMap(({ cause, gapMs }) => (cause === 'switch' && gapMs !== null ? [gapMs] : []))
+    .slice(0, keptGaps);
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

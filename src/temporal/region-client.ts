@@ -1,26 +1,45 @@
+import { randomUUID } from 'node:crypto';
 import {
   type Client,
   QueryRejectedError,
   WorkflowExecutionAlreadyStartedError,
   type WorkflowHandle,
   WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
+import { ApplicationFailure, type UpdateDefinition } from '@temporalio/common';
 import {
+  type AbortSwitch,
+  abortSwitchUpdate,
+  askAgain,
+  type Force,
+  type ForceOutcome,
+  forceUpdate,
   type GracefulSwitch,
   gracefulSwitchSignal,
+  type Mark,
+  type MarkResult,
+  markUpdate,
   type PodReady,
   podReadySignal,
   type PodStopping,
   podStoppingSignal,
+  type PreflightQuestion,
+  type PreflightReport,
+  preflightUpdate,
   type RegionInput,
   type RegionStatus,
   regionTaskQueue,
   regionWorkflowId,
   statusQuery,
+  type SwitchOutcome,
+  type SwitchTo,
+  switchToUpdate,
   type TenureEnded,
   tenureEndedSignal,
 } from '../../workflows/contract';
-import type { RegionWorkflows } from '../client/region-workflows';
+import type { Answer, RegionWorkflows } from '../client/region-workflows';
 import type { Config } from '../config/config';
 import { registerSearchAttributes, type Registration } from './search-attributes';
 import { reasonOf, TemporalAwayError } from './temporal-away-error';
@@ -34,6 +53,8 @@ export type Delivery =
   | { outcome: 'unreachable'; why: string };
 
 const callLimitMs = 5_000;
+/** An update's answer is waited for as long as a drain may well take; then it is asked for again. */
+const updateLimitMs = 10_000;
 
 /** The region workflows over one connection to Temporal. Every call is bounded in time. */
 export class RegionClient implements RegionWorkflows {
@@ -92,6 +113,27 @@ export class RegionClient implements RegionWorkflows {
     }
   }
 
+  /** @throws TemporalAwayError, like the two below: whether it was let in is unknown; ask again under its id. */
+  switchTo(lock: string, region: string, request: SwitchTo): Promise<Answer<SwitchOutcome>> {
+    return this.update(lock, region, switchToUpdate, request, `switch-${request.switchId}`);
+  }
+
+  abortSwitch(lock: string, region: string, request: AbortSwitch): Promise<Answer<SwitchOutcome>> {
+    return this.update(lock, region, abortSwitchUpdate, request, `abort-${request.switchId}`);
+  }
+
+  force(lock: string, region: string, force: Force): Promise<Answer<ForceOutcome>> {
+    return this.update(lock, region, forceUpdate, force, `force-${force.switchId}`);
+  }
+
+  mark(lock: string, region: string, mark: Mark): Promise<Answer<MarkResult>> {
+    return this.update(lock, region, markUpdate, mark, `mark-${randomUUID()}`);
+  }
+
+  preflight(lock: string, region: string, question: PreflightQuestion): Promise<Answer<PreflightReport>> {
+    return this.update(lock, region, preflightUpdate, question, `preflight-${randomUUID()}`);
+  }
+
   /** @throws TemporalAwayError also when no pod of the region is there to answer the query. */
   async status(lock: string, region: string): Promise<RegionStatus | 'not-running'> {
     try {
@@ -128,6 +170,31 @@ export class RegionClient implements RegionWorkflows {
     }
   }
 
+  /** `updateId`: within a run the server answers the same id once, however often it is asked. */
+  private async update<T, A>(
+    lock: string,
+    region: string,
+    update: UpdateDefinition<T, [A]>,
+    argument: A,
+    updateId: string,
+  ): Promise<Answer<T>> {
+    const handle = this.handle(lock, region);
+    try {
+      const answer = await this.client.withDeadline(Date.now() + updateLimitMs, () =>
+        handle.executeUpdate(update, { args: [argument], updateId }),
+      );
+      return { outcome: 'answered', answer };
+    } catch (error) {
+      if (isGone(error)) return { outcome: 'not-running' };
+      if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isTaskFailure(error))
+        return { outcome: 'ask-again' };
+      if (!(error instanceof WorkflowUpdateFailedError)) throw new TemporalAwayError(this.address, error);
+      const { cause } = error;
+      if (cause instanceof ApplicationFailure && cause.type === askAgain) return { outcome: 'ask-again' };
+      return { outcome: 'turned-down', why: cause?.message ?? error.message };
+    }
+  }
+
   private signal(lock: string, region: string, signal: string, payload: unknown): Promise<void> {
     return this.bounded(() => this.handle(lock, region).signal(signal, payload));
   }
@@ -149,6 +216,10 @@ export class RegionClient implements RegionWorkflows {
     return this.registration.registered;
   }
 }
+
+/** The workflow task with the update was thrown away: a signal came in while the run continued as new. */
+const isTaskFailure = (error: unknown): boolean =>
+  /workflow task (failure|in failed state)/i.test(reasonOf(error));
 
 /** A missing namespace is an error of its own; what else is not found must be said of a workflow. */
 const isGone = (error: unknown): boolean =>

@@ -29,6 +29,7 @@ const view: LockView = {
   successor: null,
   blocked: null,
   paused: null,
+  cordons: [],
   candidates: [
     { ...candidate, region: 'us-east', pod: 'e1-aa', state: 'ready' },
     { ...candidate, region: 'us-east', pod: 'e2-bb', state: 'warming' },
@@ -105,7 +106,7 @@ test('a free, paused or blocked lock is told with its reason', () => {
     holder: null,
     last: null,
     paused: { who: 'anna', why: 'migration', when: '2026-01-01T00:09:00.000Z', modRevision: 1 },
-    blocked: { why: 'forced release', modRevision: 2 },
+    blocked: { why: 'forced release', leaseId: '0', modRevision: 2 },
   };
   const text = statusText(
     {

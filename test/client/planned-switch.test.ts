@@ -1,7 +1,7 @@
 import { UnknownOutcomeError } from '../../activities/errors';
-import type { GracefulSwitch, Receipt, RegionStatus, SwitchOutcome } from '../../workflows/contract';
+import type { Receipt, RegionStatus, SwitchOutcome, SwitchTo } from '../../workflows/contract';
 import { PlannedSwitch, type SwitchResult } from '../../src/client/planned-switch';
-import { type RegionWorkflows, WorkflowsAwayError } from '../../src/client/region-workflows';
+import { type Answer, type RegionWorkflows, WorkflowsAwayError } from '../../src/client/region-workflows';
 import type { LockView } from '../../src/pod/lock-store';
 
 const request = { lock: 'orders', switchId: 'id-1', to: 'us-west', reason: 'deploy', by: 'anna' };
@@ -33,13 +33,15 @@ class Script {
     successor: null,
     blocked: null,
     paused: null,
+    cordons: [],
   };
   receipts: (Receipt | null | Error)[] = [null];
   outcome: Partial<SwitchOutcome> | 'not-running' | Error | null = null;
   aborted: string[] = [];
   onAbort: () => void = () => undefined;
-  signalled: [string, string, GracefulSwitch][] = [];
-  signalAnswer: 'delivered' | 'not-running' = 'delivered';
+  asked: [string, string, SwitchTo][] = [];
+  /** One after the other, the last one for ever. An update whose switch goes on answers only much later. */
+  answers: (Answer<SwitchOutcome> | Error)[] = [{ outcome: 'ask-again' }];
   lines: string[] = [];
 
   /** By default there is time for everything, however slow the machine. */
@@ -56,11 +58,12 @@ class Script {
         this.onAbort();
       },
     };
-    const workflows: RegionWorkflows = {
-      start: async () => 'started',
-      gracefulSwitch: async (...call) => {
-        this.signalled.push(call);
-        return this.signalAnswer;
+    const workflows: Pick<RegionWorkflows, 'switchTo' | 'status'> = {
+      switchTo: async (...call) => {
+        this.asked.push(call);
+        const next = this.answers.length > 1 ? this.answers.shift() : this.answers[0];
+        if (next instanceof Error) throw next;
+        return next as Answer<SwitchOutcome>;
       },
       status: async () => {
         if (this.outcome instanceof Error) throw this.outcome;
@@ -69,9 +72,8 @@ class Script {
           this.outcome === null ? [] : [{ switchId: 'id-1', receipt: null, ...this.outcome }];
         return { phase: 'draining', lastSwitches } as unknown as RegionStatus;
       },
-      close: async () => undefined,
     };
-    const timing = { timeoutMs, firstMessageMs, pollMs: 5 };
+    const timing = { timeoutMs, firstMessageMs, contactMs: 20, pollMs: 5 };
     return new PlannedSwitch(request, store, workflows, timing, (line) => this.lines.push(line)).run();
   }
 }
@@ -83,8 +85,9 @@ test('the active region is asked, under the switch id, and the receipt is the ou
     outcome: 'done',
     why: 'orders was handed over to us-west (pod w1-bb)',
     receipt,
+    steps: [],
   });
-  expect(script.signalled).toEqual([
+  expect(script.asked.slice(0, 1)).toEqual([
     ['orders', 'us-east', { switchId: 'id-1', to: 'us-west', reason: 'deploy', by: 'anna' }],
   ]);
   expect(script.aborted).toEqual([]);
@@ -112,29 +115,73 @@ test('nobody is asked when the target is active, or nobody holds the lock', asyn
     outcome: 'not-done',
     why: expect.stringContaining('nobody holds orders'),
   });
-  expect(script.signalled).toEqual([]);
+  expect(script.asked).toEqual([]);
+});
+
+const outcome = (change: Partial<SwitchOutcome>): Answer<SwitchOutcome> => ({
+  outcome: 'answered',
+  answer: { ...request, result: 'done', why: 'because', receipt: null, ...change },
 });
 
 test.each(['refused', 'ignored', 'rolled-back', 'failed'] as const)(
-  '%s comes with the workflow’s reason',
+  '%s comes with the workflow’s reason and its steps',
   async (result) => {
+    const steps = [{ step: 'drain' as const, at: '2026-01-01T00:00:00.000Z', why: 'drains' }];
     const script = new Script();
-    script.outcome = { result, why: 'us-west has no ready candidate' };
+    script.answers = [outcome({ result, why: 'us-west has no ready candidate', steps })];
     expect(await script.run()).toEqual({
       outcome: 'not-done',
       why: `${result}: us-west has no ready candidate`,
+      steps,
     });
+    expect(script.lines.at(-1)).toBe('drain: drains');
     expect(script.aborted).toEqual([]);
   },
 );
 
 test('a workflow that is not running is said so, with the command that starts it', async () => {
   const script = new Script();
-  script.signalAnswer = 'not-running';
+  script.answers = [{ outcome: 'not-running' }];
   expect(await script.run()).toMatchObject({
     outcome: 'not-done',
     why: expect.stringContaining('baton start --region us-east'),
   });
+});
+
+test('what is turned down at once is not done, unless an earlier try has done it', async () => {
+  const script = new Script();
+  script.answers = [{ outcome: 'turned-down', why: 'orders is not active in us-east' }];
+  expect(await script.run()).toMatchObject({ outcome: 'not-done', why: 'orders is not active in us-east' });
+  const again = new Script();
+  again.answers = [
+    new WorkflowsAwayError('Temporal at t:7233 does not answer'),
+    { outcome: 'turned-down', why: 'not active' },
+  ];
+  again.receipts = [null, receipt];
+  expect(await again.run()).toMatchObject({ outcome: 'done', receipt });
+});
+
+test('a lost answer is asked for again under the same id', async () => {
+  const script = new Script();
+  script.answers = [
+    { outcome: 'ask-again' },
+    new WorkflowsAwayError('Temporal at t:7233 does not answer'),
+    { outcome: 'ask-again' },
+    outcome({ receipt }),
+  ];
+  expect(await script.run()).toMatchObject({ outcome: 'done', receipt });
+  expect(new Set(script.asked.map(([, , { switchId }]) => switchId))).toEqual(new Set(['id-1']));
+});
+
+test('a switch that Temporal never heard of, as far as one can tell, is aborted', async () => {
+  const script = new Script();
+  script.answers = [new WorkflowsAwayError('Temporal at t:7233 does not answer')];
+  script.outcome = new WorkflowsAwayError('Temporal at t:7233 does not answer');
+  expect(await script.run()).toMatchObject({
+    outcome: 'not-done',
+    why: expect.stringContaining('aborted: Temporal at t:7233 does not answer'),
+  });
+  expect(script.aborted).toEqual(['id-1']);
 });
 
 test('when the time is up the switch is aborted, so that it cannot happen later', async () => {
@@ -142,7 +189,8 @@ test('when the time is up the switch is aborted, so that it cannot happen later'
   script.outcome = { result: 'running', why: 'waiting for 3 messages' };
   expect(await script.run(2_000)).toEqual({
     outcome: 'not-done',
-    why: 'aborted: no outcome within 2 s; last known: draining: waiting for 3 messages',
+    why: 'aborted: no outcome within 2 s; last known: waiting for 3 messages',
+    steps: [],
   });
   expect(script.aborted).toEqual(['id-1']);
 });

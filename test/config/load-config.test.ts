@@ -31,7 +31,7 @@ test('the least configuration gets every default', () => {
         verificationMaxAgeMs: 1000,
         requestTimeoutMs: 1000,
         minSwitchIntervalMs: 0,
-        historyLimit: 10_000,
+        historyLimit: 2_000,
         queue: {
           name: 'orders',
           declare: true,

@@ -69,7 +69,7 @@ const views: fc.Arbitrary<LockView> = fc.record({
       modRevision: revision,
     }),
   ),
-  blocked: maybe(fc.record({ why: fc.constant('forced'), modRevision: revision })),
+  blocked: maybe(fc.record({ why: fc.constant('forced'), leaseId: fc.constant('0'), modRevision: revision })),
   paused: maybe(
     fc.record({
       who: fc.constant('ann'),
@@ -77,6 +77,16 @@ const views: fc.Arbitrary<LockView> = fc.record({
       when: fc.constant(at),
       modRevision: revision,
     }),
+  ),
+  cordons: fc.uniqueArray(
+    fc.record({
+      region: fc.constantFrom('east', 'west'),
+      who: fc.constant('ann'),
+      why: fc.constant('x'),
+      when: fc.constant(at),
+      modRevision: revision,
+    }),
+    { selector: ({ region }) => region, maxLength: 2 },
   ),
 });
 const changes: fc.Arbitrary<HolderChange> = fc.record({
@@ -95,6 +105,7 @@ function stored(view: LockView): Map<string, number> {
   for (const part of ['last', 'paused', 'blocked', 'successor'] as const)
     if (view[part]) map.set(keys[part], view[part].modRevision);
   for (const c of view.candidates) map.set(keys.candidate(c.region, c.pod), c.modRevision);
+  for (const c of view.cordons) map.set(keys.cordon(c.region), c.modRevision);
   return map;
 }
 
@@ -119,6 +130,7 @@ test('a change applies to the state that it was decided on, and to no other', ()
         keys.paused,
         keys.blocked,
         keys.successor,
+        keys.cordon(to.region),
         keys.candidate(to.region, to.pod),
         keys.aborted('s1'),
         keys.receipt('s1'),
@@ -168,6 +180,7 @@ test('the policy lets a change through only when nothing speaks against it', () 
         (view.holder === null) === acquire &&
         (view.holder?.pod === to.pod) === restart &&
         (restart || (candidate.state === 'ready' && candidate.standing)) &&
+        (restart || !view.cordons.some((c) => c.region === to.region)) &&
         (restart || !view.paused || (cause === 'shutdown' && view.holder?.region === to.region));
       expect([why, why === null]).toEqual([why, allowed]);
     }),
@@ -194,6 +207,7 @@ const free: LockView = {
   successor: null,
   blocked: null,
   paused: null,
+  cordons: [],
 };
 const held: LockView = {
   ...free,
@@ -223,7 +237,7 @@ test.each<[string, string | null]>([
   [ask({ ...held, paused }, 1, 'shutdown')!, null],
   [ask({ ...held, paused }, 0, 'listener-restart')!, null],
   [
-    ask({ ...free, blocked: { why: 'forced release', modRevision: 8 } }, 0, 'takeover')!,
+    ask({ ...free, blocked: { why: 'forced release', leaseId: '0', modRevision: 8 } }, 0, 'takeover')!,
     'blocked (forced release): nobody may acquire',
   ],
   [

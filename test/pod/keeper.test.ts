@@ -51,6 +51,7 @@ const store: Pick<LockStore, 'keepAlive' | 'read'> = {
       successor: null,
       blocked: null,
       paused: null,
+      cordons: [],
     };
   },
 };

@@ -1,4 +1,5 @@
 /** The demo's handler, with messages that misbehave: `{"seq": 7, "behave": "block"}`. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { handle as work } from '../../src/demo/handler';
 import type { Handler } from '../../src/listener/handler';
 
@@ -8,11 +9,14 @@ export type Behaviour =
   /** A promise that never settles. */
   | 'hang'
   | 'throw'
+  /** Takes four seconds. */
+  | 'slow'
   /** Ends the process. */
   | 'exit';
 
 export const handle: Handler = async (message, context) => {
   const { behave } = JSON.parse(message.body.toString()) as { behave?: Behaviour };
+  if (behave === 'slow') await sleep(4_000);
   if (behave === 'throw') throw new Error('told to throw');
   // A message that kills its listener behaves the second time, else it would go through all pods.
   if (context.redeliveries === 0) {

@@ -5,8 +5,12 @@ import type {
   AwaitTenureResult,
   Candidate,
   DrainAndHandOverInput,
+  Force,
+  ForceOutcome,
   HandOverOutcome,
   LockTruth,
+  Mark,
+  MarkResult,
   ProbeResult,
   Receipt,
   ReleaseOutcome,
@@ -21,9 +25,11 @@ export class FakeTruth implements LockTruth {
   holder: Tenure | null = null;
   candidates: Candidate[] = [];
   paused: LockTruth['paused'] = null;
+  cordons: NonNullable<LockTruth['cordons']> = [];
   blocked: string | null = null;
   successor: string | null = null;
   last: Receipt | null = null;
+  recentGapsMs: number[] = [];
   aborted: string[] = [];
   private token = 100;
 
@@ -151,10 +157,36 @@ export class FakePod implements PodPort {
     this.truth.aborted.push(input.switchId);
   }
 
+  async force({ force }: { force: Force }): Promise<ForceOutcome> {
+    this.note('force', force);
+    const { holder } = this.truth;
+    if (holder?.token !== force.token) return { outcome: 'refused', why: 'another one holds it' };
+    const { receipt } = this.handOver({
+      lock: this.lock,
+      seq: 0,
+      tenure: holder,
+      switchId: force.switchId,
+      targets: [{ region: force.to, pod: 'nobody' }],
+      reason: force.reason,
+      by: force.by,
+    }) as HandOverOutcome & { outcome: 'handed-over' };
+    this.truth.holder = null;
+    return { outcome: 'released', receipt: { ...receipt, cause: 'force', to: null } };
+  }
+
+  async mark({ mark }: { mark: Mark }): Promise<MarkResult> {
+    this.note('mark', mark);
+    const { kind, region, by: who, reason: why } = mark;
+    const when = new Date().toISOString();
+    if (region === undefined) this.truth.paused = kind === 'pause' ? { who, why, when } : null;
+    else this.truth.cordons = kind === 'cordon' ? [{ region, who, why, when }] : [];
+    return { changed: true, why: `${kind} is done` };
+  }
+
   async inspectLock(): Promise<LockTruth> {
     this.note('inspectLock', {});
-    const { holder, candidates, paused, blocked, successor, last } = this.truth;
-    return { holder, candidates, paused, blocked, successor, last };
+    const { holder, candidates, paused, cordons, blocked, successor, last, recentGapsMs } = this.truth;
+    return { holder, candidates, paused, cordons, blocked, successor, last, recentGapsMs };
   }
 
   async probe(): Promise<ProbeResult> {

@@ -145,6 +145,38 @@ const byType: { [T in Happening['type']]: fc.Arbitrary<Happening> } = {
     result: fc.record({ holder, receipt: fc.option(receipt) }),
   }),
   'successor-failed': of('successor-failed', { switchId, why }),
+  'abort-requested': of('abort-requested', { switchId, reason: why, by: fc.constant('ben') }),
+  forced: of('forced', {
+    force: token.map((number) => ({
+      switchId: 'f1',
+      token: number,
+      to: 'west',
+      reason: 'frozen',
+      by: 'ben',
+      waitFor: 'deadline' as const,
+    })),
+    outcome: fc.oneof(
+      receipt.map((each) => ({ outcome: 'released' as const, receipt: each })),
+      fc.constant({ outcome: 'refused' as const, why: 'another one holds it' }),
+    ),
+  }),
+  marked: of('marked', {
+    mark: fc.oneof(
+      fc.record({
+        kind: fc.constantFrom('pause' as const, 'resume' as const),
+        reason: why,
+        by: fc.constant('ben'),
+      }),
+      fc.record({
+        kind: fc.constantFrom('cordon' as const, 'uncordon' as const),
+        region: fc.constantFrom(region, 'west'),
+        reason: why,
+        by: fc.constant('ben'),
+      }),
+    ),
+    result: fc.record({ changed: fc.boolean(), why }),
+  }),
+  'abort-due': of('abort-due', { switchId }),
   'step-due': of('step-due', { switchId }),
   cancelled: of('cancelled', {}),
 };

@@ -67,12 +67,13 @@ const passed = (switchId: string): Happening => ({
 const noAnswer = (switchId: string): Happening => ({ type: 'hand-over-failed', switchId, why: 'no answer' });
 const kinds = (effects: RegionEffect[]): string[] => effects.map(({ type }) => type);
 
-const allowed: Partial<Record<RegionEffect['type'], RegionState['phase']>> = {
-  renew: 'active',
-  preflight: 'active',
-  'drain-and-hand-over': 'draining',
-  'abort-switch': 'handing-over',
-  'await-successor': 'handing-over',
+const allowed: Partial<Record<RegionEffect['type'], RegionState['phase'][]>> = {
+  renew: ['active'],
+  preflight: ['active'],
+  'drain-and-hand-over': ['draining'],
+  // Beside the drain when an operator wants it, after it when it gave no answer.
+  'abort-switch': ['draining', 'handing-over'],
+  'await-successor': ['handing-over'],
 };
 
 describe('whatever happens in whatever order', () => {
@@ -114,7 +115,7 @@ describe('whatever happens in whatever order', () => {
     fc.assert(
       fc.property(happenings, (events) => {
         run(events, (_, { state, effects }) => {
-          const wrong = effects.filter(({ type }) => (allowed[type] ?? state.phase) !== state.phase);
+          const wrong = effects.filter(({ type }) => allowed[type]?.includes(state.phase) === false);
           expect(wrong).toEqual([]);
         });
       }),
@@ -274,6 +275,64 @@ describe('a planned switch', () => {
     expect(state.lastSwitches).toEqual([]);
   });
 
+  it('aborted by an operator ends at once in the preflight, and with the drain later', () => {
+    const abort: Happening = { type: 'abort-requested', switchId: 's1', reason: 'wrong day', by: 'ben' };
+    const early = tell(...active, asked('s1'), abort);
+    expect(early.state).toMatchObject({
+      phase: 'active',
+      switch: null,
+      lastSwitches: [{ result: 'rolled-back' }],
+    });
+    expect(kinds(early.effects)).not.toContain('abort-switch');
+
+    const failed: Happening = { type: 'abort-failed', switchId: 's1', why: 'etcd is away' };
+    const due: Happening = { type: 'abort-due', switchId: 's1' };
+    const draining = [...active, asked('s1'), passed('s1'), abort, failed, due];
+    const late = tell(...draining, { type: 'switch-aborted', switchId: 's1' });
+    expect(late.state).toMatchObject({ phase: 'draining', switch: { step: 'drain' } });
+    expect(kinds(late.effects).filter((kind) => kind === 'abort-switch')).toHaveLength(2);
+    const resumed: Happening = {
+      type: 'hand-over-answered',
+      switchId: 's1',
+      outcome: { outcome: 'resumed', why: 'aborted' },
+    };
+    expect(tell(...draining, resumed).state).toMatchObject({
+      phase: 'active',
+      lastSwitches: [{ result: 'rolled-back', why: expect.stringContaining('aborted by ben (wrong day)') }],
+    });
+    // With an abort on its way, a drain without an answer is not asked again: etcd tells what came first.
+    expect(tell(...draining, noAnswer('s1')).state).toMatchObject({ switch: { step: 'abort' } });
+    const unknown = tell(...active, { ...abort, switchId: 's9' });
+    expect(unknown.state.why).not.toContain('s9');
+  });
+
+  it('leaves a cordoned region, again and again until somebody can take over', () => {
+    const cordoned = { who: 'ben', why: 'maintenance', when: '2026-01-01T00:00:00.000Z' };
+    const beat = (mark?: typeof cordoned): Happening => ({
+      type: 'renewed',
+      token: 7,
+      result: {
+        outcome: 'extended',
+        marginMs: 1,
+        processed: 1,
+        inFlight: 0,
+        receipt: null,
+        cordoned: mark ?? null,
+      },
+    });
+    const { state, effects } = tell(...active, { type: 'beat-due' }, beat(cordoned));
+    expect(kinds(effects).at(-1)).toBe('preflight');
+    const id = state.switch?.request.switchId ?? '';
+    const refused: Happening = { type: 'preflight-done', switchId: id, failed: ['nobody'], targets: [] };
+    const story = [...active, { type: 'beat-due' } as const, beat(cordoned), refused];
+    const soon = tell(...story, { type: 'beat-due' }, beat(cordoned));
+    expect(soon.state).toMatchObject({ phase: 'active', switch: null });
+    const later = transition(soon.state, at(beat(cordoned), 1_000 + limits.cordonRetryMs + 100));
+    expect(later.state.switch?.request).toMatchObject({ to: null, by: 'ben' });
+    expect(later.state.switch?.request.switchId).not.toBe(id);
+    expect(tell(...story, beat()).state.cordoned).toBeNull();
+  });
+
   it('whose drain gives no answer is asked again under the same id, then aborted, then etcd tells', () => {
     const again: Happening = { type: 'step-due', switchId: 's1' };
     const story = [
@@ -391,7 +450,7 @@ it('keeps the newest receipts, attempts, switches and pods, up to their limits',
   const { state } = tell(...story.flat());
   expect(state.receipts.map(({ id }) => id)).toEqual(Array.from({ length: 20 }, (_, n) => `r${59 - n}`));
   expect(state.lastSwitches.map(({ switchId }) => switchId)).toEqual(
-    Array.from({ length: 10 }, (_, n) => `s${59 - n}`),
+    Array.from({ length: 20 }, (_, n) => `s${59 - n}`),
   );
   expect(state.attempts).toHaveLength(20);
   expect(state.pods).toHaveLength(50);

@@ -325,7 +325,7 @@ describe('signals', () => {
     const status = await fixture.until({ phase: 'active', signals: { taken: sent + 1, malformed: 0 } });
     expect(status.runs).toBeGreaterThan(2);
     expect(status.tenure?.token).toBe(tenure.token);
-    expect(status.lastSwitches.map(({ switchId }) => switchId)).toEqual(ids.slice(-10).toReversed());
+    expect(status.lastSwitches.map(({ switchId }) => switchId)).toEqual(ids.slice(-20).toReversed());
     // Still the same pod, still asked, with ever higher numbers.
     const numbers = pod.callsOf<AwaitTenureInput>('awaitTenure').map(({ seq }) => seq);
     expect(numbers).toEqual([...numbers].toSorted((a, b) => a - b));

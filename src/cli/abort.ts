@@ -1,0 +1,47 @@
+import { isExpected } from '../client/expected-error';
+import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator';
+
+const spec = {
+  name: 'abort',
+  summary: 'undo the switch under way: the old holder goes on under the same token',
+  options: {
+    ...whoOptions,
+    ...lockOption,
+    switch: { value: 'ID', help: 'only this switch (default: the one under way)' },
+    ...configOption,
+    ...jsonOption,
+  },
+  notes:
+    'Exit code 0 when it was undone, 1 when there was nothing to undo or the hand-over came first; then it says so.',
+} as const satisfies CommandSpec;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if ('help' in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const { reason, by = whoAmI(), switch: switchId, json } = options;
+  return withClient(options, async (client, locks) => {
+    const aborts = await Promise.all(
+      locks.map(async ({ name: lock }) => {
+        try {
+          return { lock, ...(await client.abort(lock, { reason, by }, switchId)) };
+        } catch (error) {
+          if (!isExpected(error)) throw error;
+          return {
+            lock,
+            switchId: switchId ?? null,
+            result: 'not-aborted' as const,
+            why: error.message,
+            receipt: null,
+          };
+        }
+      }),
+    );
+    if (json) console.log(JSON.stringify({ aborts }));
+    else for (const { lock, result, why } of aborts) console.log(`${lock}: ${result}: ${why}`);
+    return aborts.some(({ result }) => result === 'rolled-back') ? 0 : 1;
+  });
+}

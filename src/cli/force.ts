@@ -1,0 +1,55 @@
+import { isExpected } from '../client/expected-error';
+import { checkRegion } from './chosen-locks';
+import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator';
+import { receiptText } from './receipt-text';
+
+const spec = {
+  name: 'force',
+  summary: 'take the lock from a holder that does not answer',
+  options: {
+    to: { value: 'REGION', required: true, help: 'the region to become active' },
+    ...whoOptions,
+    ...lockOption,
+    now: { help: "do not wait for the old holder's deadline; needs --accept-duplicates" },
+    'accept-duplicates': { help: 'with --now: two regions may work at the same time for a while' },
+    ...configOption,
+    ...jsonOption,
+  },
+  notes:
+    'The old holder cannot extend its lease any more; nobody starts before its deadline has passed, one TTL and a second\nat most. With --now nobody waits: messages that it still works on may be processed twice, and the receipt says so.\nFor a holder that answers use baton switch.',
+} as const satisfies CommandSpec;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if ('help' in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const { to, reason, by = whoAmI(), now, json } = options;
+  const acceptDuplicates = options['accept-duplicates'];
+  if (now && !acceptDuplicates)
+    throw new UsageError(
+      '--now lets two regions work at the same time until the old holder stops, and messages may be processed twice: it needs --accept-duplicates',
+    );
+  if (acceptDuplicates && !now) throw new UsageError('--accept-duplicates is for --now only');
+  return withClient(options, async (client, locks) => {
+    checkRegion(client.config, '--to', to);
+    const forced = await Promise.all(
+      locks.map(async ({ name: lock }) => {
+        try {
+          return { lock, why: '', receipt: await client.force({ lock, to, reason, by, acceptDuplicates }) };
+        } catch (error) {
+          if (!isExpected(error)) throw error;
+          return { lock, why: error.message, receipt: null };
+        }
+      }),
+    );
+    if (json) console.log(JSON.stringify({ forced }));
+    else
+      for (const { lock, why, receipt } of forced)
+        if (receipt) console.log(receiptText(receipt));
+        else console.error(`baton: ${lock}: ${why}`);
+    return forced.every(({ receipt }) => receipt?.to?.region === to) ? 0 : 1;
+  });
+}

@@ -1,0 +1,47 @@
+import os from 'node:os';
+import type { BatonClient } from '../client/baton-client';
+import { isExpected } from '../client/expected-error';
+import type { LockSettings } from '../config/config';
+import { chosenLocks } from './chosen-locks';
+import { CommandError } from './command-line';
+
+/** Options of the commands that leave a trace with a name. */
+export const whoOptions = {
+  reason: { value: 'TEXT', required: true, help: 'why; stands in the receipt, the log and the history' },
+  by: { value: 'WHO', help: 'who asks (default: the user and host)' },
+} as const;
+export const lockOption = {
+  lock: { value: 'LOCK', multiple: true, help: 'only this lock (default: all)' },
+} as const;
+
+/** Runs a command's work with a client for its configuration and the locks that it is about. */
+export async function withClient<T>(
+  options: { config: string | undefined; lock: string[] },
+  work: (client: BatonClient, locks: LockSettings[]) => Promise<T>,
+): Promise<T> {
+  const { BatonClient: Client } = await import('../client/baton-client.js');
+  const client = Client.open({
+    ...(options.config !== undefined && { config: options.config }),
+    onProblem: (problem) => console.error(`baton: ${problem}`),
+  });
+  try {
+    return await work(client, chosenLocks(client.config, options.lock));
+  } catch (error) {
+    throw asCommandError(error);
+  } finally {
+    await client.close();
+  }
+}
+
+/** The sentence for an operator, where a server did not answer or refused. */
+export const asCommandError = (error: unknown): unknown =>
+  isExpected(error) ? new CommandError(error.message, { cause: error }) : error;
+
+export function whoAmI(): string {
+  try {
+    return `${os.userInfo().username}@${os.hostname()}`;
+  } catch {
+    // A container's user id without an entry in /etc/passwd has no name.
+    return `uid ${process.getuid?.() ?? '?'}@${os.hostname()}`;
+  }
+}

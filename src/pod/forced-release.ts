@@ -1,0 +1,72 @@
+import type { Force, ForceOutcome } from '../../workflows/contract';
+import type { LockSettings } from '../config/config';
+import type { LockStore, LockView } from './lock-store';
+
+/** For so long, once it may be acquired, only the region that it was forced to may do so. */
+const windowMs = 10_000;
+const noLease = '0';
+
+/**
+ * Takes the lock from a holder that does not answer. Its candidate key goes with `holder`, so none of its extensions
+ * can be confirmed any more: its last one was sent before, and its deadline comes within one TTL. Until then `blocked`
+ * keeps everybody out, unless the operator does not want to wait.
+ *
+ * `blocked` gets its lease only after that transaction is known to be committed: however slow etcd was, it then lasts
+ * for a whole TTL. A caller that dies in between leaves a block without an end: safe, and ended by asking again.
+ *
+ * @throws UnknownOutcomeError when etcd did not answer; asked again under the same switch id it answers the same.
+ */
+export async function forceRelease(
+  store: LockStore,
+  { leaseTtlMs }: Pick<LockSettings, 'leaseTtlMs'>,
+  force: Force,
+): Promise<ForceOutcome> {
+  const outcome = await releaseOnce(store, leaseTtlMs, force, await store.read());
+  if (outcome.outcome === 'released') await finishForced(store, leaseTtlMs, await store.read());
+  return outcome;
+}
+
+/** The second half, where the first was done by somebody who has died since. Whether there was anything to do. */
+export async function finishForced(
+  store: LockStore,
+  leaseTtlMs: number,
+  { blocked, last }: LockView,
+): Promise<boolean> {
+  if (last?.receipt.cause !== 'force' || blocked?.leaseId !== noLease) return false;
+  await store.endBlock(blocked, leaseTtlMs);
+  return true;
+}
+
+async function releaseOnce(
+  store: LockStore,
+  leaseTtlMs: number,
+  { switchId: id, token, to, reason, by, waitFor }: Force,
+  view: LockView,
+): Promise<ForceOutcome> {
+  const { holder } = view;
+  if (holder?.token !== token) {
+    const receipt = await store.readReceipt(id);
+    if (receipt) return { outcome: 'released', receipt };
+    const now = holder
+      ? `${holder.region}/${holder.pod} holds the lock now, under token ${holder.token}`
+      : 'nobody holds the lock any more';
+    return { outcome: 'refused', why: now };
+  }
+  const { region, pod } = holder;
+  const blocks = waitFor === 'deadline';
+  const why = blocks
+    ? reason
+    : `${reason} (without waiting for ${region}/${pod}, which may have worked on: messages may have been processed twice)`;
+  const result = await store.release({
+    id,
+    view,
+    token,
+    why,
+    by,
+    towards: { region: to, windowMs: (blocks ? leaseTtlMs : 0) + windowMs },
+    force: { holder: { region, pod }, blocks },
+  });
+  return result.outcome === 'applied'
+    ? { outcome: 'released', receipt: result.receipt }
+    : { outcome: 'refused', why: result.why };
+}

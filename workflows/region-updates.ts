@@ -1,0 +1,130 @@
+import { ApplicationFailure, condition, isCancellation, setHandler } from '@temporalio/workflow';
+import {
+  abortSwitchUpdate,
+  askAgain,
+  forceUpdate,
+  markUpdate,
+  type PodActivities,
+  preflightUpdate,
+  type RegionInput,
+  type SwitchOutcome,
+  switchToUpdate,
+} from './contract';
+import { preflightReport } from './find-targets';
+import { RegionDraft } from './region-draft';
+import type { Happening } from './region-event';
+import type { RegionState } from './region-state';
+import { callPod, firstAnswer } from './pod-calls';
+import { outcomeOf, whyNotAbort, whyNotSwitch } from './update-check';
+import {
+  readAbortSwitch,
+  readForce,
+  readMark,
+  readPreflight,
+  readSwitchTo,
+  turnDown,
+} from './update-payload';
+
+interface Region {
+  input: RegionInput;
+  state: () => RegionState;
+  push: (happening: Happening) => void;
+  /** The run is about to end: nobody may wait in it any more. */
+  closing: () => boolean;
+}
+
+/**
+ * The region's updates. A validator turns down what cannot work, before it enters history; a handler pushes into the
+ * inbox like a signal's, and waits for the outcome or for the run's end.
+ */
+export function handleUpdates({ input, state, push, closing }: Region): void {
+  const conclusion = async (switchId: string): Promise<SwitchOutcome> => {
+    await condition(() => outcomeOf(state(), switchId) !== undefined || closing());
+    const outcome = outcomeOf(state(), switchId);
+    if (outcome) return outcome;
+    const message = `the run ends: ask again for switch ${switchId}`;
+    throw ApplicationFailure.create({ type: askAgain, message, nonRetryable: true });
+  };
+
+  setHandler(
+    switchToUpdate,
+    (payload: unknown) => {
+      const happening = readSwitchTo(payload);
+      const { switchId } = happening.request;
+      // Asked for before: its outcome is the answer, whenever it comes.
+      if (state().switch?.request.switchId !== switchId && !outcomeOf(state(), switchId)) push(happening);
+      return conclusion(switchId);
+    },
+    {
+      validator(payload: unknown) {
+        const why = whyNotSwitch(state(), readSwitchTo(payload).request);
+        if (why !== null) throw turnDown(why);
+      },
+    },
+  );
+  setHandler(
+    abortSwitchUpdate,
+    (payload: unknown) => {
+      const happening = readAbortSwitch(payload);
+      push(happening);
+      return conclusion(happening.switchId);
+    },
+    {
+      validator(payload: unknown) {
+        const why = whyNotAbort(state(), readAbortSwitch(payload).switchId);
+        if (why !== null) throw turnDown(why);
+      },
+    },
+  );
+  /** Through the first pod that answers; what it did is then an event like any other. */
+  const throughPod = async <T>(summary: string, ask: (pod: PodActivities) => Promise<T>): Promise<T> => {
+    const via = new RegionDraft(state()).via({ holderLast: true });
+    try {
+      return await firstAnswer(via, (pod) => ask(callPod(pod, summary.slice(0, 200))));
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      throw turnDown(`nobody could be asked: ${(error as Error).message}`);
+    }
+  };
+  const { lock } = input;
+  setHandler(
+    forceUpdate,
+    async (payload: unknown) => {
+      const force = readForce(payload);
+      const { by, to, token } = force;
+      const outcome = await throughPod(`${by} forces ${lock} from token ${token} to ${to}`, (pod) =>
+        pod.force({ lock, force }),
+      );
+      push({ type: 'forced', force, outcome });
+      return outcome;
+    },
+    { validator: (payload: unknown) => void readForce(payload) },
+  );
+  setHandler(
+    markUpdate,
+    async (payload: unknown) => {
+      const mark = readMark(payload);
+      const result = await throughPod(`${mark.kind} by ${mark.by}: ${mark.reason}`, (pod) =>
+        pod.mark({ lock, mark }),
+      );
+      push({ type: 'marked', mark, result });
+      return result;
+    },
+    { validator: (payload: unknown) => void readMark(payload) },
+  );
+  setHandler(
+    preflightUpdate,
+    async (payload: unknown) => {
+      const { to } = readPreflight(payload);
+      const { tenure, switch: underWay } = state();
+      const via = new RegionDraft(state()).via({ holderLast: false });
+      try {
+        return await preflightReport({ to, tenure, via, underWay: underWay?.why ?? null }, input);
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        throw turnDown(`nobody could be asked: ${(error as Error).message}`);
+      }
+    },
+    { validator: (payload: unknown) => void readPreflight(payload) },
+  );
+}

@@ -1,0 +1,60 @@
+import { ApplicationFailure } from '@temporalio/workflow';
+import { type Force, type Mark, turnedDown } from './contract';
+import type { Happening } from './region-event';
+import { cut, isName, isRecord, kind, readGracefulSwitch, wantsName } from './signal-payload';
+
+/** Updates, too, can be sent by anyone, with anything in them. Whoever sent it is told what is wrong. */
+export const turnDown = (why: string): ApplicationFailure =>
+  ApplicationFailure.create({ type: turnedDown, message: why, nonRetryable: true });
+
+/** @throws ApplicationFailure of the type `turnedDown`; so do the readers below. */
+export function readSwitchTo(payload: unknown): Happening & { type: 'switch-requested' } {
+  const read = readGracefulSwitch(payload, '');
+  if (read.type === 'malformed') throw turnDown(`switchTo: ${read.why}`);
+  if (read.request.switchId === '') throw turnDown(`switchTo: switchId: ${wantsName}, got nothing`);
+  return read;
+}
+
+export function readAbortSwitch(payload: unknown): Happening & { type: 'abort-requested' } {
+  if (!isRecord(payload)) throw turnDown(`abortSwitch: expected an object, got ${kind(payload)}`);
+  const { switchId, reason, by } = payload;
+  if (!isName(switchId)) throw turnDown(`abortSwitch: switchId: ${wantsName}, got ${kind(switchId)}`);
+  if (typeof reason !== 'string') throw turnDown(`abortSwitch: reason: expected text, got ${kind(reason)}`);
+  if (typeof by !== 'string') throw turnDown(`abortSwitch: by: expected text, got ${kind(by)}`);
+  return { type: 'abort-requested', switchId, reason: cut(reason), by: cut(by) };
+}
+
+export function readForce(payload: unknown): Force {
+  if (!isRecord(payload)) throw turnDown(`force: expected an object, got ${kind(payload)}`);
+  const { switchId, token, to, reason, by, waitFor } = payload;
+  if (!isName(switchId)) throw turnDown(`force: switchId: ${wantsName}, got ${kind(switchId)}`);
+  if (!isName(to)) throw turnDown(`force: to: ${wantsName}, got ${kind(to)}`);
+  if (!Number.isSafeInteger(token))
+    throw turnDown(`force: token: expected a whole number, got ${kind(token)}`);
+  if (typeof reason !== 'string') throw turnDown(`force: reason: expected text, got ${kind(reason)}`);
+  if (typeof by !== 'string') throw turnDown(`force: by: expected text, got ${kind(by)}`);
+  if (waitFor !== 'deadline' && waitFor !== 'nothing')
+    throw turnDown(`force: waitFor: expected deadline or nothing, got ${kind(waitFor)}`);
+  return { switchId, token: token as number, to, reason: cut(reason), by: cut(by), waitFor };
+}
+
+export function readMark(payload: unknown): Mark {
+  if (!isRecord(payload)) throw turnDown(`mark: expected an object, got ${kind(payload)}`);
+  const { kind: what, region, reason, by } = payload;
+  if (typeof reason !== 'string') throw turnDown(`mark: reason: expected text, got ${kind(reason)}`);
+  if (typeof by !== 'string') throw turnDown(`mark: by: expected text, got ${kind(by)}`);
+  const who = { reason: cut(reason), by: cut(by) };
+  if (what === 'pause' || what === 'resume') return { kind: what, ...who };
+  if (what !== 'cordon' && what !== 'uncordon')
+    throw turnDown(`mark: kind: expected pause, resume, cordon or uncordon, got ${kind(what)}`);
+  if (!isName(region)) throw turnDown(`mark: region: ${wantsName}, got ${kind(region)}`);
+  return { kind: what, region, ...who };
+}
+
+/** `to`: the region asked about, `null` for all others. */
+export function readPreflight(payload: unknown): { to: string | null } {
+  if (!isRecord(payload)) throw turnDown(`preflight: expected an object, got ${kind(payload)}`);
+  const { to } = payload;
+  if (to != null && !isName(to)) throw turnDown(`preflight: to: ${wantsName}, got ${kind(to)}`);
+  return { to: to ?? null };
+}
