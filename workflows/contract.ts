@@ -164,6 +164,8 @@ export type CheckName =
   | 'not reserved'
   | 'time since last change'
   | 'no other switch'
+  /** Never fails: a switch by a person is not held up by it. */
+  | 'automatic changes'
   /** Ready, standing, and for how long. */
   | 'candidate'
   /** The pod itself, on its own task queue. */
@@ -205,6 +207,8 @@ export const turnedDown = 'TurnedDown';
 export type Mark =
   /** No automatic takeover and no switch; the holder goes on. */
   | { kind: 'pause' | 'resume'; region?: never; reason: string; by: string }
+  /** Somebody has looked at a lock that changed its region too often: automatic changes may go on. */
+  | { kind: 'ack'; region?: never; reason: string; by: string }
   /** The region's candidates step back, and its holder hands over when another region can take over. */
   | { kind: 'cordon' | 'uncordon'; region: string; reason: string; by: string };
 
@@ -417,6 +421,8 @@ export interface LockTruth {
   paused: Marked | null;
   /** Missing from a pod of version 0.1. */
   cordons?: (Marked & { region: string })[];
+  /** Too many automatic changes of region: there are no more until `ack`. */
+  flapping?: Marked | null;
   blocked: string | null;
   successor: string | null;
   /** The newest change, `null` before the first. */

@@ -1,1 +1,2 @@
 export { regionWorkflow } from './region';
+export { drillWorkflow, groupSwitchWorkflow, scheduledSwitchWorkflow } from './operations';

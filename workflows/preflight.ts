@@ -1,4 +1,4 @@
-import type { Candidate, Check, CheckName, LockTruth, ProbeResult, Tenure } from './contract';
+import type { Candidate, Check, CheckName, LockTruth, Marked, ProbeResult, Tenure } from './contract';
 import { age } from './decision-text';
 
 export interface PreflightRules {
@@ -49,6 +49,7 @@ export function lockChecks(truth: LockTruth, rules: PreflightRules): Check[] {
       'not paused',
       `${lock} is paused by ${paused?.who} since ${paused?.when}: ${paused?.why}`,
     ),
+    check('automatic changes', true, flappingText(truth.flapping ?? null), ''),
     check('not blocked', blocked === null, 'not blocked', `${lock} is blocked: ${blocked}`),
     check(
       'not reserved',
@@ -64,6 +65,11 @@ export function lockChecks(truth: LockTruth, rules: PreflightRules): Check[] {
     ),
   ];
 }
+
+const flappingText = (flapping: Marked | null): string =>
+  flapping
+    ? `stopped since ${flapping.when}: ${flapping.why}; a switch by a person goes on, baton ack allows them again`
+    : 'allowed';
 
 /** The regions in question, and what etcd says of their candidates; those that may be asked come in `able`. */
 export function candidateChecks(

@@ -35,7 +35,8 @@ interface Region {
 
 /**
  * The region's updates. A validator turns down what cannot work, before it enters history; a handler pushes into the
- * inbox like a signal's, and waits for the outcome or for the run's end.
+ * inbox like a signal's, and waits for the outcome or for the run's end. Payloads are read twice, as a validator cannot
+ * hand anything on: workflow time stands still in between.
  */
 export function handleUpdates({ input, state, push, closing }: Region): void {
   const conclusion = async (switchId: string): Promise<SwitchOutcome> => {

@@ -7,11 +7,26 @@ import { cut, isName, isRecord, kind, readGracefulSwitch, wantsName } from './si
 export const turnDown = (why: string): ApplicationFailure =>
   ApplicationFailure.create({ type: turnedDown, message: why, nonRetryable: true });
 
+/**
+ * An update waits on the server for a pod that could take it in, also after its sender has given it up: what was asked
+ * before `notAfter` (ms since 1970) must not happen to a lock that others have changed since.
+ */
+function inTime(payload: Record<string, unknown>, update: string): void {
+  const { notAfter } = payload;
+  if (notAfter === undefined) return;
+  if (typeof notAfter !== 'number')
+    throw turnDown(`${update}: notAfter: expected a number, got ${kind(notAfter)}`);
+  const lateMs = Date.now() - notAfter;
+  if (lateMs > 0)
+    throw turnDown(`${update}: comes ${Math.round(lateMs / 1_000)} s too late, and is not carried out`);
+}
+
 /** @throws ApplicationFailure of the type `turnedDown`; so do the readers below. */
 export function readSwitchTo(payload: unknown): Happening & { type: 'switch-requested' } {
   const read = readGracefulSwitch(payload, '');
   if (read.type === 'malformed') throw turnDown(`switchTo: ${read.why}`);
   if (read.request.switchId === '') throw turnDown(`switchTo: switchId: ${wantsName}, got nothing`);
+  inTime(payload as Record<string, unknown>, 'switchTo');
   return read;
 }
 
@@ -21,6 +36,7 @@ export function readAbortSwitch(payload: unknown): Happening & { type: 'abort-re
   if (!isName(switchId)) throw turnDown(`abortSwitch: switchId: ${wantsName}, got ${kind(switchId)}`);
   if (typeof reason !== 'string') throw turnDown(`abortSwitch: reason: expected text, got ${kind(reason)}`);
   if (typeof by !== 'string') throw turnDown(`abortSwitch: by: expected text, got ${kind(by)}`);
+  inTime(payload, 'abortSwitch');
   return { type: 'abort-requested', switchId, reason: cut(reason), by: cut(by) };
 }
 
@@ -35,6 +51,7 @@ export function readForce(payload: unknown): Force {
   if (typeof by !== 'string') throw turnDown(`force: by: expected text, got ${kind(by)}`);
   if (waitFor !== 'deadline' && waitFor !== 'nothing')
     throw turnDown(`force: waitFor: expected deadline or nothing, got ${kind(waitFor)}`);
+  inTime(payload, 'force');
   return { switchId, token: token as number, to, reason: cut(reason), by: cut(by), waitFor };
 }
 
@@ -43,10 +60,11 @@ export function readMark(payload: unknown): Mark {
   const { kind: what, region, reason, by } = payload;
   if (typeof reason !== 'string') throw turnDown(`mark: reason: expected text, got ${kind(reason)}`);
   if (typeof by !== 'string') throw turnDown(`mark: by: expected text, got ${kind(by)}`);
+  inTime(payload, 'mark');
   const who = { reason: cut(reason), by: cut(by) };
-  if (what === 'pause' || what === 'resume') return { kind: what, ...who };
+  if (what === 'pause' || what === 'resume' || what === 'ack') return { kind: what, ...who };
   if (what !== 'cordon' && what !== 'uncordon')
-    throw turnDown(`mark: kind: expected pause, resume, cordon or uncordon, got ${kind(what)}`);
+    throw turnDown(`mark: kind: expected pause, resume, ack, cordon or uncordon, got ${kind(what)}`);
   if (!isName(region)) throw turnDown(`mark: region: ${wantsName}, got ${kind(region)}`);
   return { kind: what, region, ...who };
 }

@@ -33,6 +33,8 @@ export interface BenchReport {
   goals: Goal[];
   /** Sentences that belong under the table: what was lost or duplicated, what was skipped and why. */
   notes: string[];
+  /** Why a bench ended before it was through; what it had measured by then counts. */
+  failure?: string;
 }
 
 export interface BenchContext {

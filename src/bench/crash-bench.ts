@@ -52,13 +52,10 @@ export const crashBench: Bench = {
     );
     const run = new CrashRun(context, new Progress('crash', rounds * 4, context.say));
     try {
-      for (const ttlMs of ttls) await run.start(ttlMs, report.notes);
-      for (let i = 0; i < rounds; i++) await run.killRound();
-      for (let i = 0; i < rounds; i++) await run.freezeRound();
-      await run.renewBaton();
-      for (let i = 0; i < rounds; i++) await run.blockRound(i);
-      await run.stopPeers();
-      for (let i = 0; i < rounds; i++) await run.listenerRound();
+      await run.all(rounds, ttls, report.notes).catch((error: unknown) => {
+        context.signal.throwIfAborted();
+        report.failure = `crash ended early: ${(error as Error).message}`;
+      });
       report.results.push(...run.samples.results());
       report.notes.push(...run.samples.notes(), ...run.tallies());
     } finally {
@@ -79,7 +76,17 @@ class CrashRun {
     private readonly progress: Progress,
   ) {}
 
-  async start(ttlMs: number, notes: string[]): Promise<void> {
+  async all(rounds: number, ttls: number[], notes: string[]): Promise<void> {
+    for (const ttlMs of ttls) await this.start(ttlMs, notes);
+    for (let i = 0; i < rounds; i++) await this.killRound();
+    for (let i = 0; i < rounds; i++) await this.freezeRound();
+    await this.renewBaton();
+    for (let i = 0; i < rounds; i++) await this.blockRound(i);
+    await this.stopPeers();
+    for (let i = 0; i < rounds; i++) await this.listenerRound();
+  }
+
+  private async start(ttlMs: number, notes: string[]): Promise<void> {
     const running: MeasuredSystem[] = [];
     const title = `TTL ${ttlMs / 1000} s`;
     const addresses = nearAddresses(this.context);
@@ -91,7 +98,7 @@ class CrashRun {
     }
   }
 
-  async killRound(): Promise<void> {
+  private async killRound(): Promise<void> {
     this.progress.next('killed');
     const { signal } = this.context;
     await this.round(
@@ -103,7 +110,7 @@ class CrashRun {
   }
 
   /** Peers have no listener to be killed, and two dozen processes beside it would be measured with it. */
-  async stopPeers(): Promise<void> {
+  private async stopPeers(): Promise<void> {
     const { baton } = this;
     const peers = this.members.filter((each) => !baton.includes(each));
     this.peerTallies.push(...peers.map(tallyOf));
@@ -112,7 +119,7 @@ class CrashRun {
   }
 
   /** Listeners are killed, one after the other: milliseconds count here. */
-  async listenerRound(): Promise<void> {
+  private async listenerRound(): Promise<void> {
     this.progress.next('listener killed');
     const { signal } = this.context;
     await this.renewBaton();
@@ -124,7 +131,7 @@ class CrashRun {
     }
   }
 
-  async freezeRound(): Promise<void> {
+  private async freezeRound(): Promise<void> {
     this.progress.next('frozen and thawed');
     await this.round(
       'frozen and thawed',
@@ -135,7 +142,7 @@ class CrashRun {
   }
 
   /** Baton first and by itself: others' endless loops would take the processors from it. */
-  async blockRound(round: number): Promise<void> {
+  private async blockRound(round: number): Promise<void> {
     this.progress.next('event loop blocked');
     const { signal, quick } = this.context;
     const peers = this.members.filter(
@@ -160,7 +167,7 @@ class CrashRun {
   }
 
   /** Before its listeners are lost again: a second loss within a minute gives the lock up. */
-  async renewBaton(): Promise<void> {
+  private async renewBaton(): Promise<void> {
     await Promise.all(
       this.baton.map(async ({ measured: { system } }) => {
         const active = system instanceof BatonSystem ? system.active() : null;

@@ -7,7 +7,7 @@ import { UsageError } from '../cli/command-line';
 import { fields } from '../cli/table';
 import { Interruption } from '../demo/interruption';
 import { startDevStack, type DevStack } from '../dev/dev-stack';
-import type { BenchContext, BenchReport } from './bench';
+import type { Bench, BenchContext, BenchReport } from './bench';
 import { type BenchFile, conditionsText, readBenchFile, readConditions, writeBenchFile } from './bench-file';
 import { type BenchOptions, parseBenchOptions } from './bench-options';
 import { reportJson, reportText } from './bench-table';
@@ -83,12 +83,28 @@ async function runAll(options: BenchOptions, context: BenchContext): Promise<Ben
     const bench = benches[name];
     context.signal.throwIfAborted();
     context.say(`${bench.name}: ${bench.title}`);
-    const { results, goals, notes } = await bench.run(context);
+    const { results, goals, notes, failure } = await runOne(bench, context);
     report.results.push(...results);
     report.goals.push(...goals);
     for (const note of notes) if (!report.notes.includes(note)) report.notes.push(note);
+    if (failure === undefined) continue;
+    context.say(failure);
+    // The first line: the rest are the ends of logs.
+    report.notes.push(failure.split('\n')[0]!);
+    report.failure ??= failure;
   }
   return report;
+}
+
+/** An hour of other benches' figures must not be lost with one. */
+async function runOne(bench: Bench, context: BenchContext): Promise<BenchReport> {
+  try {
+    return await bench.run(context);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const failure = `${bench.name} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    return { results: [], goals: [], notes: [], failure };
+  }
 }
 
 /** Says and saves everything. @returns the exit code. */
@@ -107,7 +123,7 @@ function conclude(options: BenchOptions, content: BenchFile, before: BenchFile |
   writeHtmlReport(html, content, comparison);
   output.write(`\nreport with pictures: ${resolve(html)}\n`);
   if (json) process.stdout.write(`${reportJson(content)}\n`);
-  return changes.some(({ verdict }) => verdict === 'slower') ? 1 : 0;
+  return content.failure !== undefined || changes.some(({ verdict }) => verdict === 'slower') ? 1 : 0;
 }
 
 if (require.main === module) {

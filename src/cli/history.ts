@@ -2,6 +2,7 @@ import type { Receipt } from '../../workflows/contract';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
 import { lockOption, withClient } from './operator';
 import { table } from './table';
+import { readDate, readSpan } from './time-text';
 
 const spec = {
   name: 'history',
@@ -16,8 +17,6 @@ const spec = {
   notes:
     "The receipts in etcd, oldest first: the newest thousand of each lock, also of runs that Temporal no longer has.\nThe gap is from the last message there to the first one here; across machines it includes their clocks' difference.",
 } as const satisfies CommandSpec;
-
-const spans: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 export async function run(argv: string[]): Promise<number> {
   const options = parseCommand(spec, argv);
@@ -40,13 +39,9 @@ export async function run(argv: string[]): Promise<number> {
   });
 }
 
-/** @throws UsageError */
-export function readSince(text: string, now: number): Date {
-  const [, count, unit] = /^(\d+)([mhd])$/.exec(text) ?? [];
-  const at = unit === undefined ? Date.parse(text) : now - Number(count) * (spans[unit] ?? 0);
-  const date = new Date(at);
-  if (!Number.isNaN(date.getTime()) && (unit !== undefined || /^\d{4}-/.test(text))) return date;
-  throw new UsageError(`--since is ${text}: must be like 90m, 12h, 7d, or a date like 2026-11-21T08:00Z`);
+function readSince(text: string, now: number): Date {
+  const spanMs = readSpan(text);
+  return spanMs === null ? readDate('--since', text, 'like 90m, 12h, 7d, or ') : new Date(now - spanMs);
 }
 
 const head = ['AT', 'LOCK', 'CAUSE', 'FROM', 'TO', 'TOKEN', 'GAP', 'DRAINED', 'BY', 'WHY'];

@@ -35,6 +35,18 @@ const commands: Record<string, Command> = {
     summary: 'undo the switch under way',
     run: async (argv) => (await import('./abort.js')).run(argv),
   },
+  group: {
+    summary: 'switch several locks together: all of them, or none',
+    run: async (argv) => (await import('./group.js')).run(argv),
+  },
+  drill: {
+    summary: 'a planned switch and back, with the gaps measured',
+    run: async (argv) => (await import('./drill.js')).run(argv),
+  },
+  schedule: {
+    summary: 'list or cancel scheduled switches',
+    run: async (argv) => (await import('./schedule.js')).run(argv),
+  },
   force: {
     summary: 'take the lock from a holder that does not answer',
     run: async (argv) => (await import('./force.js')).run(argv),
@@ -50,6 +62,10 @@ const commands: Record<string, Command> = {
   resume: {
     summary: 'end baton pause',
     run: async (argv) => (await import('./marks.js')).run('resume', argv),
+  },
+  ack: {
+    summary: 'allow automatic changes of region again',
+    run: async (argv) => (await import('./marks.js')).run('ack', argv),
   },
   cordon: {
     summary: 'take a region out of service',

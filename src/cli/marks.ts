@@ -28,6 +28,13 @@ const commands: MarkCommand[] = [
     set: (client, lock, _region, who) => client.resume(lock, who),
   },
   {
+    name: 'ack',
+    summary: 'allow automatic changes of region again, after there were too many',
+    ofRegion: false,
+    notes: 'Past maxChangesPerHour a lock stays in its region until then. Changes are counted from now on.',
+    set: (client, lock, _region, who) => client.ack(lock, who),
+  },
+  {
     name: 'cordon',
     summary: 'take a region out of service: its holder hands over, its candidates step back',
     ofRegion: true,

@@ -31,7 +31,7 @@ function lockText(lock: LockStatus, now: number): string {
     ];
   });
   const facts: [string, string][] = [];
-  const { holder, last, paused, cordons = [], blocked, successor } = lock;
+  const { holder, last, paused, cordons = [], flapping, blocked, successor } = lock;
   if (holder !== null && !lock.regions.some(({ region }) => region === holder.region))
     facts.push([
       'held by',
@@ -40,6 +40,11 @@ function lockText(lock: LockStatus, now: number): string {
   if (holder === null && lock.etcdAway === null) facts.push(['held by', 'nobody']);
   facts.push(['last change', last === null ? 'none' : `${ago(last.at, now)}: ${receiptLine(last)}`]);
   if (paused !== null) facts.push(['paused', `by ${paused.who}, ${ago(paused.when, now)}: ${paused.why}`]);
+  if (flapping)
+    facts.push([
+      'flapping',
+      `no automatic change until baton ack, ${ago(flapping.when, now)}: ${flapping.why}`,
+    ]);
   for (const { region, who, why, when } of cordons)
     facts.push(['cordoned', `${region} by ${who}, ${ago(when, now)}: ${why}`]);
   if (blocked !== null) facts.push(['blocked', blocked]);

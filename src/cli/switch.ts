@@ -3,11 +3,13 @@ import type { Receipt, StepRecord } from '../../workflows/contract';
 import type { BatonClient, SwitchOptions } from '../client/baton-client';
 import { NotSwitchedError, UnsettledError } from '../client/errors';
 import { isExpected } from '../client/expected-error';
+import type { ScheduleTime } from '../client/operations';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
 import { lockOption, whoAmI, whoOptions, withClient } from './operator';
 import { couldSwitch, preflightText } from './preflight-text';
 import { receiptText } from './receipt-text';
+import { readDate } from './time-text';
 
 const spec = {
   name: 'switch',
@@ -17,6 +19,9 @@ const spec = {
     ...whoOptions,
     reason: { value: 'TEXT', help: `${whoOptions.reason.help}; must be given unless it is a dry run` },
     ...lockOption,
+    at: { value: 'TIME', help: 'once at this time, as 2026-11-21T22:00Z' },
+    cron: { value: 'CRON', help: 'again and again, as "0 22 * * *"' },
+    'time-zone': { value: 'ZONE', help: 'of --cron, as Europe/Berlin (default: UTC)' },
     'dry-run': { help: 'run every check and change nothing' },
     timeout: {
       value: 'SECONDS',
@@ -55,6 +60,17 @@ export async function run(argv: string[]): Promise<number> {
       return answers.every(couldSwitch) ? 0 : 1;
     });
   if (reason === undefined) throw new UsageError('--reason TEXT must be given (baton switch --help)');
+  const time = readTime(options.at, options.cron, options['time-zone']);
+  if (time)
+    return withClient(options, async (client, locks) => {
+      checkRegion(client.config, '--to', to);
+      const schedules: string[] = [];
+      for (const { name: lock } of locks)
+        schedules.push(await client.schedule({ lock, to, reason, by }, time));
+      if (json) console.log(JSON.stringify({ schedules }));
+      else for (const id of schedules) console.log(`scheduled: ${id}`);
+      return 0;
+    });
   return withClient(options, async (client, locks) => {
     checkRegion(client.config, '--to', to);
     const switches = await Promise.all(
@@ -73,6 +89,21 @@ export async function run(argv: string[]): Promise<number> {
     else for (const each of switches) print(each);
     return switches.every(({ outcome }) => outcome === 'done' || outcome === 'already-active') ? 0 : 1;
   });
+}
+
+function readTime(
+  at: string | undefined,
+  cron: string | undefined,
+  timeZone: string | undefined,
+): ScheduleTime | null {
+  if (at !== undefined && cron !== undefined)
+    throw new UsageError('--at and --cron cannot be given together');
+  if (timeZone !== undefined && cron === undefined) throw new UsageError('--time-zone is for --cron only');
+  if (cron !== undefined) return { cron, ...(timeZone !== undefined && { timeZone }) };
+  if (at === undefined) return null;
+  const date = readDate('--at', at, '');
+  if (date.getTime() <= Date.now()) throw new UsageError(`--at is ${at}: must be in the future`);
+  return { at: date };
 }
 
 /** One lock that fails must not hide what became of the others. */

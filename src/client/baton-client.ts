@@ -1,11 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Force, Mark, Receipt, StepRecord, SwitchOutcome } from '../../workflows/contract';
+import type {
+  DrillReport,
+  GroupControl,
+  GroupInput,
+  GroupReport,
+  SwitchOrder,
+} from '../../workflows/operations-contract';
 import type { Config, LockSettings } from '../config/config';
 import { suggestion } from '../config/closest-name';
 import { loadConfig } from '../config/load-config';
 import type { LockStore, LockView } from '../pod/lock-store';
 import { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './errors';
+import type { Operations, ScheduledSwitch, ScheduleTime } from './operations';
 import { PlannedSwitch } from './planned-switch';
 import { askPreflight, type PreflightAnswer } from './preflight';
 import { type Answer, noAnswerText, type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
@@ -45,6 +53,12 @@ export interface ForceOptions extends Who {
   acceptDuplicates?: boolean;
 }
 
+export interface DrillOptions extends SwitchOrder {
+  returnAfterMs: number;
+  /** What each of the two gaps may be at most. Default: no objective. */
+  objectiveMs?: number | null;
+}
+
 export interface SwitchDone {
   outcome: 'done' | 'already-active';
   switchId: string;
@@ -74,6 +88,7 @@ const timing = { firstMessageMs: 3_000, contactMs: 5_000, pollMs: 100 };
 /** As many receipts as etcd keeps of one lock. */
 const allReceipts = 1_000;
 const abortLimitMs = 120_000;
+const operationPollMs = 300;
 /** On top of the TTL: etcd's expiry, the takeover, and the time for which only the target may acquire. */
 const forceWindowMs = 15_000;
 
@@ -99,10 +114,12 @@ export class BatonClient {
       checkHandlers: false,
       cwd: process.cwd(),
     });
-    return new BatonClient(
-      config,
-      new Servers(config, onProblem ?? ((problem) => process.emitWarning(problem))),
-    );
+    return BatonClient.of(config, onProblem ?? ((problem) => process.emitWarning(problem)));
+  }
+
+  /** For a configuration that is loaded already. */
+  static of(config: Config, onProblem: (problem: string) => void): BatonClient {
+    return new BatonClient(config, new Servers(config, onProblem));
   }
 
   /** Starts a region's workflow, once however often it is called. */
@@ -134,6 +151,91 @@ export class BatonClient {
         throw new NotSwitchedError(result.why, switchId, result.steps);
       case 'unsettled':
         throw new UnsettledError(result.why, switchId);
+    }
+  }
+
+  /** A planned switch at a time, or again and again. One that cannot be done then is skipped, with its reason. */
+  async schedule(order: SwitchOrder, time: ScheduleTime): Promise<string> {
+    this.settings(order.lock);
+    this.checkRegion(order.to);
+    return (await this.operations()).schedule(order, time);
+  }
+
+  async scheduled(): Promise<ScheduledSwitch[]> {
+    return (await this.operations()).scheduled();
+  }
+
+  /** `false`: there is no such schedule. */
+  async cancelSchedule(id: string): Promise<boolean> {
+    return (await this.operations()).cancelSchedule(id);
+  }
+
+  /** There and back: waits for the end, told of nothing in between. @throws TurnedDownError when the region holds it. */
+  async drill({
+    lock,
+    to,
+    reason,
+    by,
+    returnAfterMs,
+    objectiveMs = null,
+  }: DrillOptions): Promise<DrillReport> {
+    this.settings(lock);
+    this.checkRegion(to);
+    if ((await this.activeRegion(lock)) === to)
+      throw new TurnedDownError(`${lock} is active in ${to} already`);
+    const operations = await this.operations();
+    const id = `baton-drill/${lock}/${randomUUID()}`;
+    await operations.startDrill(id, { lock, to, reason, by, returnAfterMs, objectiveMs });
+    return this.untilThere(() => operations.drillResult(id));
+  }
+
+  /** Several locks together: all or none. `onStep` is told of its phases. */
+  async switchGroup(
+    input: GroupInput,
+    onStep: (line: string) => void = () => undefined,
+  ): Promise<GroupReport> {
+    for (const lock of input.locks) this.settings(lock);
+    this.checkRegion(input.to);
+    const operations = await this.operations();
+    const id = `baton-group/${randomUUID()}`;
+    await operations.startGroup(id, input);
+    onStep(`${id}: asks whether every lock could be switched`);
+    let said = '';
+    return this.untilThere(async () => {
+      const result = await operations.groupResult(id);
+      if (result) return result;
+      const { phase, why } = await operations.groupStatus(id);
+      if (why !== said) onStep(`${phase}: ${why}`);
+      said = why;
+      return null;
+    });
+  }
+
+  /** Pauses, resumes or aborts a group that is being switched; an abort brings back those that have moved. */
+  async controlGroup(id: string, control: GroupControl): Promise<void> {
+    await (await this.operations()).controlGroup(id, control);
+  }
+
+  /** The region that holds the lock, `null` for none. */
+  async activeRegion(lock: string): Promise<string | null> {
+    this.settings(lock);
+    return (await this.view(lock)).holder?.region ?? null;
+  }
+
+  private async operations(): Promise<Operations> {
+    return (await this.servers.workflows()).operations;
+  }
+
+  /** However long it takes: the workflow goes on without us, and is found again in the Temporal UI. */
+  private async untilThere<T>(ask: () => Promise<T | null>): Promise<T> {
+    for (;;) {
+      try {
+        const found = await ask();
+        if (found) return found;
+      } catch (error) {
+        if (!(error instanceof WorkflowsAwayError)) throw error;
+      }
+      await sleep(operationPollMs);
     }
   }
 
@@ -217,6 +319,11 @@ export class BatonClient {
 
   resume(lock: string, who: Who): Promise<Marking> {
     return this.mark(lock, { kind: 'resume', ...who });
+  }
+
+  /** Somebody has looked at a lock that changed its region too often by itself: it may do so again. */
+  ack(lock: string, who: Who): Promise<Marking> {
+    return this.mark(lock, { kind: 'ack', ...who });
   }
 
   /** Takes a region out of service for this lock: its candidates step back, its holder hands over if it can. */
@@ -307,8 +414,14 @@ export class BatonClient {
     lock: string,
     switchId: string | undefined,
   ): Promise<{ region: string; switchId: string }> {
+    const away: string[] = [];
     for (const { name: region } of this.config.regions) {
-      const status = await workflows.status(lock, region);
+      const status = await workflows.status(lock, region).catch((error: unknown) => {
+        // Of one region, perhaps: the switch may be another's.
+        if (!(error instanceof WorkflowsAwayError)) throw error;
+        away.push(`; ${region} could not be asked (${error.message})`);
+        return 'not-running' as const;
+      });
       if (status === 'not-running') continue;
       const found = status.lastSwitches.find((each) =>
         switchId === undefined ? each.result === 'running' : each.switchId === switchId,
@@ -317,8 +430,8 @@ export class BatonClient {
     }
     throw new TurnedDownError(
       switchId === undefined
-        ? `no switch of ${lock} is under way`
-        : `no region's workflow knows a switch ${switchId} of ${lock}`,
+        ? `no switch of ${lock} is under way${away.join('')}`
+        : `no region's workflow knows a switch ${switchId} of ${lock}${away.join('')}`,
     );
   }
 

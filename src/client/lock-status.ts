@@ -41,6 +41,9 @@ export function lockStatus(
     ttlLeftMs: 'view' in reading ? reading.ttlLeftMs : null,
     last: view === null ? latestReceipt(running) : (view.last?.receipt ?? null),
     paused: view?.paused ? { who: view.paused.who, why: view.paused.why, when: view.paused.when } : null,
+    flapping: view?.flap.tripped
+      ? { who: view.flap.tripped.who, why: view.flap.tripped.why, when: view.flap.tripped.when }
+      : null,
     cordons: view?.cordons.map(({ region, who, why, when }) => ({ region, who, why, when })) ?? [],
     blocked: view?.blocked?.why ?? null,
     successor: view?.successor?.region ?? null,

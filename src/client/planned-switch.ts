@@ -63,6 +63,8 @@ export class PlannedSwitch {
     const { holder, candidates } = await this.store.read();
     if (holder === null) return this.notDone(nobodyHolds(lock, candidates));
     const { region, pod, token } = holder;
+    const before = region === to ? await this.readReceipt() : null;
+    if (before) return this.done(before);
     if (region === to)
       return {
         outcome: 'already-active',

@@ -12,6 +12,8 @@ import type {
   SwitchTo,
 } from '../../workflows/contract';
 
+import type { Operations } from './operations';
+
 /** What came of an update. */
 export type Answer<T> =
   | { outcome: 'answered'; answer: T }
@@ -46,6 +48,8 @@ export interface RegionWorkflows {
   preflight(lock: string, region: string, question: PreflightQuestion): Promise<Answer<PreflightReport>>;
   /** `not-running`: closed, or never started. */
   status(lock: string, region: string): Promise<RegionStatus | 'not-running'>;
+  /** Drills, groups and schedules. */
+  readonly operations: Operations;
   close(): Promise<void>;
 }
 

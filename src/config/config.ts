@@ -49,8 +49,12 @@ export interface LockSettings {
   verificationMaxAgeMs: number;
   /** Bound on one etcd request. Default 1,000; below the keeper's interval. */
   requestTimeoutMs: number;
+  /** A holder of whose messages more than this share failed within a minute hands over. Default 1: never. */
+  maxFailureRate: number;
   /** Minimal time between two changes of holder by a planned switch. Default 0. */
   minSwitchIntervalMs: number;
+  /** Automatic changes of region within an hour; past that the lock stays until `baton ack`. Default 6. */
+  maxChangesPerHour: number;
   /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 2,000. */
   historyLimit: number;
   queue: QueueSettings;

@@ -56,6 +56,8 @@ export function completeLock(
     stallLimitMs: given.stallLimitMs ?? 5000,
     healthLimitMs: given.healthLimitMs ?? 10_000,
     minSwitchIntervalMs: given.minSwitchIntervalMs ?? 0,
+    maxFailureRate: given.maxFailureRate ?? 1,
+    maxChangesPerHour: given.maxChangesPerHour ?? 6,
     historyLimit: given.historyLimit ?? 2_000,
     queue,
     handler,

@@ -40,6 +40,7 @@ const brokerName = (what: string, maxBytes: number) => {
     );
 };
 
+const rateRule = 'must be a share above 0 and at most 1, as 0.2';
 const ttlRule = `must be whole seconds in milliseconds, from 2000 to ${hourMs}`;
 
 /** All optional: what is missing after merging with `defaults` is derived or reported. */
@@ -67,9 +68,11 @@ export const lockSchema = map({
   drainLimitMs: ms(0),
   stallLimitMs: ms(500),
   healthLimitMs: ms(500),
+  maxFailureRate: z.number({ error: rateRule }).gt(0, { error: rateRule }).lte(1, { error: rateRule }),
   verificationMaxAgeMs: ms(1),
   requestTimeoutMs: ms(50),
   minSwitchIntervalMs: ms(0),
+  maxChangesPerHour: count(1, 1_000),
   // Temporal ends a workflow at 51,200 events; one switch must still fit above the limit.
   historyLimit: count(100, 40_000),
   queue,

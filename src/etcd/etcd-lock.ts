@@ -147,7 +147,30 @@ export class EtcdLock implements LockStore {
     return { outcome: applied ? 'applied' : 'refused', view };
   }
 
+  async trip(who: string, why: string): Promise<void> {
+    const value = encodeValue('tripped', { who, why, when: new Date().toISOString() });
+    const { tripped } = this.keys;
+    await this.transact(
+      `stop automatic changes of ${this.lock}`,
+      [unchanged(tripped, null)],
+      [put(tripped, value)],
+    );
+  }
+
+  private async acknowledge(who: string, why: string): Promise<MarkResult> {
+    const { tripped, acked } = this.keys;
+    const value = encodeValue('acked', { who, why, when: new Date().toISOString() });
+    const { applied } = await this.transact(
+      `allow automatic changes of ${this.lock}`,
+      [{ ...unchanged(tripped, null), result: 'Greater' }],
+      [remove(tripped), put(acked, value)],
+    );
+    const outcome = applied ? 'are allowed again, and counted from now on' : 'were not stopped';
+    return { changed: applied, why: `automatic changes of ${this.lock} ${outcome}` };
+  }
+
   async mark({ kind, region, reason, by }: Mark): Promise<MarkResult> {
+    if (kind === 'ack') return this.acknowledge(by, reason);
     const key = region === undefined ? this.keys.paused : this.keys.cordon(region);
     const what = region === undefined ? this.lock : `${region} for ${this.lock}`;
     const name = region === undefined ? 'paused' : 'cordoned';

@@ -26,6 +26,9 @@ export class LockKeys {
   readonly paused: string;
   readonly candidates: string;
   readonly cordons: string;
+  readonly flap: string;
+  readonly tripped: string;
+  readonly acked: string;
   readonly receipts: string;
   readonly attempts: string;
 
@@ -38,6 +41,9 @@ export class LockKeys {
     this.paused = `${this.prefix}paused`;
     this.candidates = `${this.prefix}candidates/`;
     this.cordons = `${this.prefix}cordoned/`;
+    this.flap = `${this.prefix}flap/`;
+    this.tripped = `${this.flap}tripped`;
+    this.acked = `${this.flap}acked`;
     this.receipts = `${this.prefix}receipts/`;
     // Not below the prefix: everybody who watches the lock would be woken by each redelivered message.
     this.attempts = `/baton-attempts/${lock}/`;
@@ -95,6 +101,8 @@ export const schemas = {
   blocked: z.object({ why: z.string() }),
   paused: marked,
   cordoned: marked,
+  tripped: marked,
+  acked: marked,
   aborted: z.object({ why: z.string() }),
   receipt: z.object({
     id: z.string(),

@@ -20,6 +20,7 @@ export function viewRequests(keys: LockKeys): IRequestOp[] {
     one(keys.paused),
     all(keys.candidates),
     all(keys.cordons),
+    all(keys.flap),
   ];
 }
 
@@ -42,6 +43,7 @@ export function parseView(
     successor: successor ? parseSuccessor(successor, report) : null,
     blocked: blocked ? parseBlocked(blocked, report) : null,
     paused: paused ? parseMarked('paused', paused, report) : null,
+    flap: parseFlap(keys, kvs[7] ?? [], report),
     cordons: (kvs[6] ?? []).map((kv) => ({
       region: kv.key.toString().slice(keys.cordons.length),
       ...parseMarked('cordoned', kv, report),
@@ -121,9 +123,18 @@ function parseBlocked(kv: IKeyValue, report: Report): LockView['blocked'] {
   return { why, leaseId: kv.lease, modRevision: revisionNumber(kv.mod_revision) };
 }
 
+function parseFlap(keys: LockKeys, kvs: IKeyValue[], report: Report): LockView['flap'] {
+  const of = (key: string): IKeyValue | undefined => kvs.find((kv) => kv.key.toString() === key);
+  const [tripped, acked] = [of(keys.tripped), of(keys.acked)];
+  return {
+    tripped: tripped ? parseMarked('tripped', tripped, report) : null,
+    acked: acked ? parseMarked('acked', acked, report) : null,
+  };
+}
+
 /** An unreadable mark holds like any other. */
 function parseMarked(
-  kind: 'paused' | 'cordoned',
+  kind: 'paused' | 'cordoned' | 'tripped' | 'acked',
   kv: IKeyValue,
   report: Report,
 ): Marked & { modRevision: number } {

@@ -37,6 +37,17 @@ export async function finishForced(
   return true;
 }
 
+function whyNobodyWouldTakeIt({ paused, candidates, cordons }: LockView, to: string): string | null {
+  if (paused)
+    return `paused by ${paused.who} since ${paused.when} (${paused.why}): nobody could take it over`;
+  const cordon = cordons.find(({ region }) => region === to);
+  if (cordon) return `${to} is cordoned by ${cordon.who} since ${cordon.when}: ${cordon.why}`;
+  const isReady = candidates.some(
+    ({ region, state, standing }) => region === to && state === 'ready' && standing,
+  );
+  return isReady ? null : `no candidate in ${to} is ready and stands`;
+}
+
 async function releaseOnce(
   store: LockStore,
   leaseTtlMs: number,
@@ -52,6 +63,8 @@ async function releaseOnce(
       : 'nobody holds the lock any more';
     return { outcome: 'refused', why: now };
   }
+  const obstacle = whyNobodyWouldTakeIt(view, to);
+  if (obstacle !== null) return { outcome: 'refused', why: obstacle };
   const { region, pod } = holder;
   const blocks = waitFor === 'deadline';
   const why = blocks

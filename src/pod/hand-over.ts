@@ -105,14 +105,29 @@ export class HandOver {
   /** The listener cannot reach its broker: to a pod that can, if there is one. Else it stays. */
   async toHealthy(running: RunningTenure, why: string): Promise<void> {
     const { agent } = this;
-    const targets = this.otherCandidates(agent.view);
-    if (agent.tenure !== running || running.phase !== 'running' || targets.length === 0) return;
+    const targets = await this.allowedTargets(agent.view);
+    if (agent.tenure !== running || running.phase !== 'running') return;
+    if (targets.length === 0) {
+      const stays = `${why}; it stays, as no other candidate may take over`;
+      const { pod } = agent.identity;
+      agent.subscription.record({ at: new Date().toISOString(), pod, outcome: 'refused', why: stays });
+      return;
+    }
     const { tenure } = running;
     const stamp = { lock: agent.lock, seq: 0, tenure };
     const switchId = randomUUID();
     await this.handOverOnce({ ...stamp, switchId, targets, reason: why, by: agent.identity.pod });
     // The workflow did not order it, so nobody waits for the answer.
     if (agent.tenure !== running) agent.tellTenureEnded(running.token, why);
+  }
+
+  /** By itself the lock leaves its region only so often. */
+  private async allowedTargets(view: LockView | null): Promise<CandidateKey[]> {
+    const { region } = this.agent.identity;
+    const all = this.otherCandidates(view);
+    if (!view || all.every((key) => key.region === region)) return all;
+    const stay = await this.agent.whyStay(view);
+    return stay === null ? all : all.filter((key) => key.region === region);
   }
 
   private async leaveTenure(running: RunningTenure, why: string): Promise<void> {

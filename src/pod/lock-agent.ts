@@ -5,6 +5,8 @@ import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import type { Attempt, AwaitTenureResult, Receipt, Tenure } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
 import { Candidacy, type PodIdentity } from './candidacy';
+import { FailureRate } from './failure-rate';
+import { changesByItself, whyStay } from './flap-rule';
 import { HandOver, killedForLoss } from './hand-over';
 import { deadlineOf, msUntil, suspendedMs } from './lease-clock';
 import type { ListenerGroup } from './listener-group';
@@ -17,6 +19,8 @@ import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
 
 const keptReceipts = 1_000;
+/** Of an hour, whatever other changes are among them. */
+const receiptsForFlaps = 200;
 const refreshDelayMs = 30;
 /** An empty queue has no first message to wait for. */
 const announceDelayMs = 150;
@@ -41,6 +45,7 @@ export class LockAgent {
   readonly subscription = new TenureSubscription();
   private readonly preparation: Preparation;
   private readonly handOver: HandOver;
+  private readonly failures: FailureRate;
   private viewNow: LockView | null = null;
   private tenureNow: RunningTenure | null = null;
   private standingNow = false;
@@ -91,6 +96,7 @@ export class LockAgent {
     );
     this.preparation = new Preparation(this.lock, settings.deadlineMarginMs);
     this.handOver = new HandOver(this);
+    this.failures = new FailureRate(settings.maxFailureRate);
     this.reconciler = new Reconciler(
       () => this.reconcileOnce(),
       (error) => this.onReconcileError(error),
@@ -214,6 +220,7 @@ export class LockAgent {
     if (this.viewNow && view.revision < this.viewNow.revision) return;
     const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
+    this.metrics.flapping(view.flap.tripped !== null);
     for (const look of this.viewWatchers) look();
     if ((wasPaused === null) !== (view.paused === null))
       this.subscription.end(
@@ -447,7 +454,7 @@ export class LockAgent {
   private async leaveWhenUnhealthy(running: RunningTenure): Promise<void> {
     if (this.listeners.readiness(this.lock) !== 'unhealthy') {
       this.unhealthySinceMs = null;
-      return;
+      return this.leaveWhenFailing(running);
     }
     const { healthLimitMs } = this.settings;
     if (this.unhealthySinceMs === null) {
@@ -459,6 +466,17 @@ export class LockAgent {
       running,
       `its listener is unhealthy: ${this.listeners.whyNotReady(this.lock)}`,
     );
+  }
+
+  /** Its handler fails too often here: perhaps what it needs is there in another region. */
+  private async leaveWhenFailing(running: RunningTenure): Promise<void> {
+    const stats = running.process.statsOf(this.lock);
+    if (!stats || stats.token !== running.token) return;
+    this.failures.note(stats, performance.now());
+    const { why } = this.failures;
+    if (why === null) return;
+    this.failures.forget();
+    await this.handOver.toHealthy(running, why);
   }
 
   private async openLease(): Promise<void> {
@@ -500,6 +518,11 @@ export class LockAgent {
     if (this.remainingMs() <= 0) await this.candidacy.extend();
     if (this.viewNow !== view) return this.kick();
     if (this.whyNotTakeOver() !== null) return;
+    const stay = changesByItself(view, this.identity.region) ? await this.whyStay(view) : null;
+    if (stay !== null) {
+      this.attempt('refused', stay);
+      return this.reconciler.rest();
+    }
     let result;
     try {
       result = await this.store.changeHolder({
@@ -530,6 +553,17 @@ export class LockAgent {
     this.observe(result.view);
     // Refused by the policy, without asking etcd: only an event can change that.
     if (result.view === view) this.reconciler.rest();
+  }
+
+  /** Why the lock may not change its region by itself any more, until somebody has looked; or `null`. */
+  async whyStay({ flap: { tripped, acked } }: LockView): Promise<string | null> {
+    if (tripped) return `stays in its region until baton ack: ${tripped.why}`;
+    const receipts = await this.store.listReceipts(receiptsForFlaps);
+    const why = whyStay(receipts, acked, this.settings.maxChangesPerHour, Date.now());
+    if (why === null) return null;
+    await this.store.trip(this.identity.pod, why);
+    this.logger.error({ reason: why }, 'no more automatic changes until baton ack');
+    return `stays in its region until baton ack: ${why}`;
   }
 
   private whyTakeover(last: Receipt): string {

@@ -34,6 +34,10 @@ export class LockMetrics {
     this.metrics.leaseMargin.set({ lock: this.lock }, ms / 1000);
   }
 
+  flapping(stopped: boolean): void {
+    this.metrics.flapping.set({ lock: this.lock }, stopped ? 1 : 0);
+  }
+
   candidateReady(ready: boolean): void {
     this.metrics.candidateReady.set({ lock: this.lock }, ready ? 1 : 0);
   }

@@ -54,6 +54,8 @@ export interface LockView {
   /** `leaseId` is `0` as long as nothing ends it. */
   blocked: { why: string; leaseId: string; modRevision: number } | null;
   paused: (Marked & { modRevision: number }) | null;
+  /** Automatic changes of region: stopped as long as `tripped` stands; counted since `acked`. */
+  flap: { tripped: (Marked & { modRevision: number }) | null; acked: Marked | null };
   /** Regions whose pods may not become holder. */
   cordons: CordonKey[];
 }
@@ -141,6 +143,8 @@ export interface LockStore {
   release(release: Release): Promise<ChangeResult>;
   /** Deletes `holder` of a tenure that is over, without a receipt. `refused`: it was not there any more. */
   deleteHolder(token: number): Promise<{ outcome: 'applied' | 'refused'; view: LockView }>;
+  /** No more automatic changes of region until the mark `ack`. The first one's words stay. */
+  trip(by: string, why: string): Promise<void>;
   /** Lets `blocked`, if it is still as read, end `afterMs` from now. */
   endBlock(blocked: { why: string; modRevision: number }, afterMs: number): Promise<void>;
   /** Sets or takes away an operator's mark. Idempotent: asked again it says that nothing has changed. */

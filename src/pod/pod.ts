@@ -155,6 +155,7 @@ export class Pod implements PodPort {
         version,
       })),
       paused: view.paused && plainMark(view.paused),
+      flapping: view.flap.tripped && plainMark(view.flap.tripped),
       cordons: view.cordons.map((cordon) => ({ region: cordon.region, ...plainMark(cordon) })),
       blocked: view.blocked?.why ?? null,
       successor: view.successor?.region ?? null,

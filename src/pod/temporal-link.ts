@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import type { PodPort } from '../../activities/ports';
 import { podQueue } from '../../workflows/contract';
+import { BatonClient } from '../client/baton-client';
+import { Operator } from '../client/operator';
 import type { Config } from '../config/config';
 import { RegionClient, type Delivery } from '../temporal/region-client';
 import { connectClient } from '../temporal/connection';
@@ -29,6 +31,8 @@ export class TemporalLink implements WorkflowNotices {
   private readonly gone = new Set<string>();
   private readonly open = new Set<Promise<unknown>>();
   private checker: NodeJS.Timeout | null = null;
+  /** Connects when it is used for the first time. */
+  private readonly operatorsClient: BatonClient;
 
   constructor(
     private readonly config: Config,
@@ -36,7 +40,11 @@ export class TemporalLink implements WorkflowNotices {
     private readonly pod: PodPort,
     private readonly agents: ReadonlyMap<string, LockAgent>,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.operatorsClient = BatonClient.of(config, (reason) =>
+      logger.error({ reason }, 'unreadable value in etcd'),
+    );
+  }
 
   /** Connects and runs the workers in the background, for ever. */
   start(): void {
@@ -64,6 +72,7 @@ export class TemporalLink implements WorkflowNotices {
     if (this.checker) clearInterval(this.checker);
     await this.workers?.shutdown();
     await this.client?.close();
+    await this.operatorsClient.close();
   }
 
   private async run(): Promise<void> {
@@ -76,6 +85,7 @@ export class TemporalLink implements WorkflowNotices {
           region: this.identity.region,
           queue: podQueue(this.identity.region, this.identity.pod),
           pod: this.pod,
+          operator: new Operator(this.operatorsClient),
           logger: this.logger,
         });
         this.logger.info('polling Temporal');

@@ -57,6 +57,12 @@ export class PodMetrics {
     labelNames: ['lock'] as const,
     registers: [this.registry],
   });
+  readonly flapping = new Gauge({
+    name: 'baton_automatic_changes_stopped',
+    help: '1 after too many automatic changes of region: no more until baton ack.',
+    labelNames: ['lock'],
+    registers: [this.registry],
+  });
   readonly candidateReady = new Gauge({
     name: 'baton_candidate_ready',
     help: '1 while this pod is warm and could take over',
@@ -85,6 +91,7 @@ export class PodMetrics {
       for (const event of tenureEvents) this.tenureTransitions.inc({ lock, region, event }, 0);
       this.holder.set({ lock }, 0);
       this.candidateReady.set({ lock }, 0);
+      this.flapping.set({ lock }, 0);
     }
   }
 

@@ -41,6 +41,7 @@ import {
 } from '../../workflows/contract';
 import type { Answer, RegionWorkflows } from '../client/region-workflows';
 import type { Config } from '../config/config';
+import { OperationsClient } from './operations-client';
 import { registerSearchAttributes, type Registration } from './search-attributes';
 import { reasonOf, TemporalAwayError } from './temporal-away-error';
 
@@ -55,16 +56,21 @@ export type Delivery =
 const callLimitMs = 5_000;
 /** An update's answer is waited for as long as a drain may well take; then it is asked for again. */
 const updateLimitMs = 10_000;
+/** Between this machine's clock and the server's: an update that was given up is not carried out any later. */
+const clockDifferenceMs = 30_000;
 
 /** The region workflows over one connection to Temporal. Every call is bounded in time. */
 export class RegionClient implements RegionWorkflows {
+  readonly operations: OperationsClient;
   private registration: Registration | null = null;
 
   constructor(
     private readonly client: Client,
     private readonly config: Config,
     private readonly address: string,
-  ) {}
+  ) {
+    this.operations = new OperationsClient(client, address);
+  }
 
   /** Starts the workflow, once however often it is called. @throws TemporalAwayError */
   async start(lock: string, region: string): Promise<'started' | 'already-running'> {
@@ -171,7 +177,7 @@ export class RegionClient implements RegionWorkflows {
   }
 
   /** `updateId`: within a run the server answers the same id once, however often it is asked. */
-  private async update<T, A>(
+  private async update<T, A extends object>(
     lock: string,
     region: string,
     update: UpdateDefinition<T, [A]>,
@@ -179,9 +185,10 @@ export class RegionClient implements RegionWorkflows {
     updateId: string,
   ): Promise<Answer<T>> {
     const handle = this.handle(lock, region);
+    const notAfter = Date.now() + updateLimitMs + clockDifferenceMs;
     try {
       const answer = await this.client.withDeadline(Date.now() + updateLimitMs, () =>
-        handle.executeUpdate(update, { args: [argument], updateId }),
+        handle.executeUpdate(update, { args: [{ ...argument, notAfter }], updateId }),
       );
       return { outcome: 'answered', answer };
     } catch (error) {

@@ -1,8 +1,10 @@
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { createOperatorActivities } from '../../activities/operator-activities';
 import { createPodActivities } from '../../activities/pod-activities';
 import type { PodPort } from '../../activities/ports';
 import { regionTaskQueue } from '../../workflows/contract';
+import type { OperatorActivities } from '../../workflows/operations-contract';
 import type { Config } from '../config/config';
 import { namespaceOf } from './connection';
 import { installRuntime } from './sdk-logger';
@@ -15,6 +17,8 @@ export interface WorkersOptions {
   /** Base name of the pod's two task queues. */
   queue: string;
   pod: PodPort;
+  /** For scheduled switches, drills and groups towards the region. */
+  operator: OperatorActivities;
   logger: Logger;
 }
 
@@ -47,7 +51,7 @@ export async function runWorkers(options: WorkersOptions): Promise<RunningWorker
 }
 
 async function createWorkers(
-  { config, region, queue, pod }: WorkersOptions,
+  { config, region, queue, pod, operator }: WorkersOptions,
   connection: NativeConnection,
 ): Promise<Worker[]> {
   const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> =
@@ -62,6 +66,10 @@ async function createWorkers(
     Worker.create({
       ...common,
       taskQueue: regionTaskQueue(region),
+      activities: createOperatorActivities(operator),
+      // Seldom used, and then by a group of locks at once.
+      maxConcurrentActivityTaskPolls: 1,
+      maxConcurrentActivityTaskExecutions: 50,
       workflowBundle: { codePath: workflowBundlePath },
       reuseV8Context: true,
       // A killed pod's workflows wait so long before another pod takes them; ten seconds by default.

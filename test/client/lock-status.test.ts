@@ -30,6 +30,7 @@ const view: LockView = {
   blocked: null,
   paused: null,
   cordons: [],
+  flap: { tripped: null, acked: null },
   candidates: [
     { ...candidate, region: 'us-east', pod: 'e1-aa', state: 'ready' },
     { ...candidate, region: 'us-east', pod: 'e2-bb', state: 'warming' },

@@ -34,6 +34,7 @@ class Script {
     blocked: null,
     paused: null,
     cordons: [],
+    flap: { tripped: null, acked: null },
   };
   receipts: (Receipt | null | Error)[] = [null];
   outcome: Partial<SwitchOutcome> | 'not-running' | Error | null = null;

@@ -31,6 +31,8 @@ test('the least configuration gets every default', () => {
         verificationMaxAgeMs: 1000,
         requestTimeoutMs: 1000,
         minSwitchIntervalMs: 0,
+        maxChangesPerHour: 6,
+        maxFailureRate: 1,
         historyLimit: 2_000,
         queue: {
           name: 'orders',

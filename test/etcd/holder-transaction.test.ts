@@ -78,6 +78,7 @@ const views: fc.Arbitrary<LockView> = fc.record({
       modRevision: revision,
     }),
   ),
+  flap: fc.constant({ tripped: null, acked: null }),
   cordons: fc.uniqueArray(
     fc.record({
       region: fc.constantFrom('east', 'west'),
@@ -208,6 +209,7 @@ const free: LockView = {
   blocked: null,
   paused: null,
   cordons: [],
+  flap: { tripped: null, acked: null },
 };
 const held: LockView = {
   ...free,

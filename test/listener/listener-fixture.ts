@@ -48,6 +48,8 @@ export class ListenerFixture {
       verificationMaxAgeMs: 1_000,
       requestTimeoutMs: 5_000,
       minSwitchIntervalMs: 0,
+      maxChangesPerHour: 6,
+      maxFailureRate: 1,
       historyLimit: 10_000,
       handler: join(dist, 'test/listener/scripted-handler.js'),
       process: 'shared',

@@ -52,6 +52,7 @@ const store: Pick<LockStore, 'keepAlive' | 'read'> = {
       blocked: null,
       paused: null,
       cordons: [],
+      flap: { tripped: null, acked: null },
     };
   },
 };

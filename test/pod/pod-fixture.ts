@@ -31,6 +31,8 @@ export function lockSettings(name: string, more: Partial<LockSettings> = {}): Lo
     stallLimitMs: 5_000,
     healthLimitMs: 500,
     minSwitchIntervalMs: 0,
+    maxChangesPerHour: 6,
+    maxFailureRate: 1,
     historyLimit: 10_000,
     queue: {
       name,

@@ -255,17 +255,29 @@ describe('startListener', () => {
 test('a probe names what keeps the pod from taking over', async () => {
   const a = fixture.pod('us-east-a', { warm: false });
   const probe = () => instructionsOf(a).probe({ lock: fixture.lock });
-  await eventually(async () => expect(await probe()).toEqual({ ready: false, why: 'listener is starting' }));
+  await eventually(async () =>
+    expect(await probe()).toMatchObject({ ready: false, why: 'listener is starting' }),
+  );
   a.group.becomeCold('the broker is away');
-  expect(await probe()).toEqual({ ready: false, why: 'the broker is away' });
+  expect(await probe()).toMatchObject({
+    ready: false,
+    why: 'the broker is away',
+    checks: [
+      { check: 'broker reachable', passed: false, why: 'the broker is away' },
+      { check: 'workflow running' },
+      { check: 'clock margin' },
+    ],
+  });
   a.group.becomeWarm();
   await eventually(async () =>
-    expect(await probe()).toEqual({ ready: false, why: 'does not stand for the lock' }),
+    expect(await probe()).toMatchObject({ ready: false, why: 'does not stand for the lock' }),
   );
   a.stand();
-  await eventually(async () => expect(await probe()).toEqual({ ready: true, why: 'ready and standing' }));
+  await eventually(async () =>
+    expect(await probe()).toMatchObject({ ready: true, why: 'ready and standing' }),
+  );
   await a.agent.shutDown('SIGTERM');
-  expect(await probe()).toEqual({ ready: false, why: 'is shutting down' });
+  expect(await probe()).toMatchObject({ ready: false, why: 'is shutting down' });
 });
 
 test("an inspection gives etcd's word, whoever is asked", async () => {

@@ -5,6 +5,7 @@ import { connectClient } from '../../src/temporal/connection';
 import { runWorkers } from '../../src/temporal/workers';
 import { podQueue } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
+import { FakeOperator } from '../workflows/fake-operator';
 import { FakePod, FakeTruth } from '../workflows/fake-pod';
 
 jest.setTimeout(120_000);
@@ -26,7 +27,14 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
   const pod = new FakePod(lock, region, 'p1', truth);
   const queue = podQueue(region, 'p1');
   const client = await connectClient(config);
-  const workers = await runWorkers({ config, region, queue, pod, logger: pino({ level: 'silent' }) });
+  const workers = await runWorkers({
+    config,
+    region,
+    queue,
+    pod,
+    operator: new FakeOperator(),
+    logger: pino({ level: 'silent' }),
+  });
   await client.start(lock, region);
   await client.podReady(lock, region, { pod: 'p1', queue });
   truth.give(pod);

@@ -163,7 +163,7 @@ const byType: { [T in Happening['type']]: fc.Arbitrary<Happening> } = {
   marked: of('marked', {
     mark: fc.oneof(
       fc.record({
-        kind: fc.constantFrom('pause' as const, 'resume' as const),
+        kind: fc.constantFrom('pause' as const, 'resume' as const, 'ack' as const),
         reason: why,
         by: fc.constant('ben'),
       }),

@@ -7,6 +7,7 @@ import { type RunningWorkers, runWorkers } from '../../src/temporal/workers';
 import { podQueue, type RegionStatus, regionWorkflowId, type Tenure } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
 import { sharedServers, uniqueName } from '../support/servers';
+import { FakeOperator } from './fake-operator';
 import { FakePod, FakeTruth } from './fake-pod';
 import { writeHistory } from './history-file';
 
@@ -16,6 +17,7 @@ export class RegionFixture {
   readonly east = uniqueName('east');
   readonly west = uniqueName('west');
   readonly truth = new FakeTruth();
+  readonly operator = new FakeOperator();
   private readonly running = new Map<string, { pod: FakePod; workers: RunningWorkers }>();
 
   private constructor(
@@ -47,6 +49,7 @@ export class RegionFixture {
       region,
       queue: podQueue(region, id),
       pod,
+      operator: this.operator,
       logger: pino({ level: process.env['BATON_TEST_LOG'] ?? 'silent' }),
     });
     this.running.set(id, { pod, workers });

@@ -86,6 +86,10 @@ describe('switchTo', () => {
       [{ reason: 'x', by: 'y' }, 'switchTo: switchId: expected 1 to 200 characters, got nothing'],
       [{ switchId: 's', by: 'y' }, 'switchTo: reason: expected text, got undefined'],
       [
+        { switchId: 's', reason: 'x', by: 'y', notAfter: Date.now() - 90_000 },
+        expect.stringMatching(/^switchTo: comes \d+ s too late, and is not carried out$/) as string,
+      ],
+      [
         { switchId: 's', reason: 'x', by: 'y', to: 7 },
         'switchTo: to: expected 1 to 200 characters, got number',
       ],
@@ -356,7 +360,7 @@ describe('marks', () => {
     await given();
     await fixture.active();
     for (const [payload, why] of [
-      [{ kind: 'stop', reason: 'x', by: 'y' }, 'mark: kind: expected pause, resume, cordon or uncordon'],
+      [{ kind: 'stop', reason: 'x', by: 'y' }, 'mark: kind: expected pause, resume, ack, cordon or uncordon'],
       [{ kind: 'cordon', reason: 'x', by: 'y' }, 'mark: region: expected 1 to 200 characters'],
       [{ kind: 'pause', by: 'y' }, 'mark: reason: expected text'],
     ] as const)

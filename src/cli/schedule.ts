@@ -1,0 +1,51 @@
+import type { ScheduledSwitch } from '../client/operations';
+import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import { withClient } from './operator';
+import { table } from './table';
+
+const spec = {
+  name: 'schedule',
+  summary: 'list or cancel scheduled switches (baton switch --at, --cron)',
+  argument: { value: 'list|cancel', help: 'what to do' },
+  options: {
+    id: { value: 'ID', help: 'of the one to be cancelled, as list shows it' },
+    ...configOption,
+    ...jsonOption,
+  },
+} as const satisfies CommandSpec;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if ('help' in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const { argument: action, id, json } = options;
+  if (action !== 'list' && action !== 'cancel')
+    throw new UsageError(`baton schedule takes list or cancel, not "${action}"`);
+  if ((action === 'cancel') !== (id !== undefined))
+    throw new UsageError(action === 'cancel' ? '--id ID must be given to cancel' : '--id is for cancel only');
+  return withClient({ ...options, lock: [] }, async (client) => {
+    if (id !== undefined) {
+      const cancelled = await client.cancelSchedule(id);
+      if (json) console.log(JSON.stringify({ id, cancelled }));
+      else console.log(cancelled ? `${id} is cancelled` : `there is no schedule ${id}`);
+      return cancelled ? 0 : 1;
+    }
+    const schedules = await client.scheduled();
+    if (json) console.log(JSON.stringify({ schedules }));
+    else if (schedules.length === 0) console.log('no switch is scheduled');
+    else console.log(table(['ID', 'LOCK', 'TO', 'WHEN', 'NEXT', 'BY', 'LAST'], schedules.map(rowOf)));
+    return 0;
+  });
+}
+
+const rowOf = ({ id, lock, to, when, next, by, last }: ScheduledSwitch): string[] => [
+  id,
+  lock,
+  to,
+  when,
+  next ?? '-',
+  by,
+  last ? `${last.outcome}: ${last.why}` : '-',
+];

@@ -1,0 +1,46 @@
+/** What a listener has counted since its process began. */
+export interface Counted {
+  processed: number;
+  failed: number;
+}
+
+interface Reading extends Counted {
+  atMs: number;
+}
+
+const windowMs = 60_000;
+/** One failure of one message is no rate. */
+const leastAttempts = 20;
+
+/** How much of a listener's work has failed within the last minute. */
+export class FailureRate {
+  private readings: Reading[] = [];
+
+  constructor(private readonly limit: number) {}
+
+  /** `atMs` of the monotonic clock. Counts that have gone back are another process's. */
+  note({ processed, failed }: Counted, atMs: number): void {
+    const last = this.readings.at(-1);
+    if (last && (processed < last.processed || failed < last.failed)) this.readings = [];
+    this.readings = [
+      ...this.readings.filter((each) => atMs - each.atMs <= windowMs),
+      { processed, failed, atMs },
+    ];
+  }
+
+  /** Begins anew: a hand-over that is refused is not tried again at once. */
+  forget(): void {
+    this.readings = [];
+  }
+
+  /** Why the lock should go elsewhere, or `null`. */
+  get why(): string | null {
+    const [first] = this.readings;
+    const last = this.readings.at(-1);
+    if (!first || !last) return null;
+    const failed = last.failed - first.failed;
+    const attempts = failed + last.processed - first.processed;
+    if (attempts < leastAttempts || failed / attempts <= this.limit) return null;
+    return `${failed} of ${attempts} messages failed within the last minute (maxFailureRate = ${this.limit})`;
+  }
+}

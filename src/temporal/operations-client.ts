@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Client,
+  type ScheduleSpec,
+  type ScheduleSummary,
+  ScheduleNotFoundError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import { regionTaskQueue } from '../../workflows/contract';
+import {
+  type DrillInput,
+  type DrillReport,
+  type GroupControl,
+  groupControlSignal,
+  type GroupInput,
+  type GroupReport,
+  type GroupStatus,
+  groupStatusQuery,
+  type SwitchOrder,
+  type SwitchReport,
+} from '../../workflows/operations-contract';
+import type { Operations, ScheduledSwitch, ScheduleTime } from '../client/operations';
+import { TemporalAwayError } from './temporal-away-error';
+
+const callLimitMs = 5_000;
+const schedulePrefix = 'baton-switch/';
+
+/** Drills, groups and schedules over one connection to Temporal. */
+export class OperationsClient implements Operations {
+  constructor(
+    private readonly client: Client,
+    private readonly address: string,
+  ) {}
+
+  startDrill(id: string, input: DrillInput): Promise<void> {
+    return this.start('drillWorkflow', id, input.to, input, `drill of ${input.lock} to ${input.to}`);
+  }
+
+  drillResult(id: string): Promise<DrillReport | null> {
+    return this.result(id);
+  }
+
+  startGroup(id: string, input: GroupInput): Promise<void> {
+    return this.start('groupSwitchWorkflow', id, input.to, input, `${input.locks.join(', ')} to ${input.to}`);
+  }
+
+  groupResult(id: string): Promise<GroupReport | null> {
+    return this.result(id);
+  }
+
+  groupStatus(id: string): Promise<GroupStatus> {
+    return this.bounded(() => this.client.workflow.getHandle(id).query(groupStatusQuery));
+  }
+
+  controlGroup(id: string, control: GroupControl): Promise<void> {
+    return this.bounded(() => this.client.workflow.getHandle(id).signal(groupControlSignal, control));
+  }
+
+  async schedule(order: SwitchOrder, time: ScheduleTime): Promise<string> {
+    const { lock, to, reason } = order;
+    const id = `${schedulePrefix}${lock}/${to}/${randomUUID().slice(0, 8)}`;
+    const when = 'at' in time ? time.at.toISOString() : `${time.cron} (${time.timeZone ?? 'UTC'})`;
+    await this.bounded(() =>
+      this.client.schedule.create({
+        scheduleId: id,
+        spec: specOf(time),
+        action: {
+          type: 'startWorkflow',
+          workflowType: 'scheduledSwitchWorkflow',
+          args: [order],
+          taskQueue: regionTaskQueue(to),
+          workflowId: id,
+          staticSummary: `${lock} to ${to}: ${reason}`.slice(0, 200),
+        },
+        // One that could not run within ten minutes of its time is not run at all.
+        policies: { overlap: 'SKIP', catchupWindow: '10 minutes' },
+        ...('at' in time && { state: { remainingActions: 1 } }),
+        memo: { ...order, when },
+      }),
+    );
+    return id;
+  }
+
+  async scheduled(): Promise<ScheduledSwitch[]> {
+    return this.bounded(async () => {
+      const found: ScheduledSwitch[] = [];
+      for await (const summary of this.client.schedule.list())
+        if (summary.scheduleId.startsWith(schedulePrefix)) found.push(await this.readSchedule(summary));
+      return found.toSorted((a, b) => a.id.localeCompare(b.id));
+    });
+  }
+
+  async cancelSchedule(id: string): Promise<boolean> {
+    try {
+      await this.client.withDeadline(Date.now() + callLimitMs, () =>
+        this.client.schedule.getHandle(id).delete(),
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof ScheduleNotFoundError) return false;
+      throw new TemporalAwayError(this.address, error);
+    }
+  }
+
+  private async readSchedule({ scheduleId: id, memo, info }: ScheduleSummary): Promise<ScheduledSwitch> {
+    const text = (name: string): string => {
+      const value = memo?.[name];
+      return typeof value === 'string' ? value : '';
+    };
+    const workflowId = info.recentActions.at(-1)?.action.workflow.workflowId;
+    return {
+      id,
+      lock: text('lock'),
+      to: text('to'),
+      reason: text('reason'),
+      by: text('by'),
+      when: text('when'),
+      next: info.nextActionTimes[0]?.toISOString() ?? null,
+      last: workflowId === undefined ? null : await this.lastRun(workflowId),
+    };
+  }
+
+  private async lastRun(workflowId: string): Promise<SwitchReport | null> {
+    try {
+      const { status } = await this.client.workflow.getHandle(workflowId).describe();
+      return status.name === 'COMPLETED' ? await this.result<SwitchReport>(workflowId) : null;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw error;
+    }
+  }
+
+  private async start(
+    type: string,
+    id: string,
+    region: string,
+    input: object,
+    summary: string,
+  ): Promise<void> {
+    await this.bounded(() =>
+      this.client.workflow.start(type, {
+        args: [input],
+        workflowId: id,
+        taskQueue: regionTaskQueue(region),
+        workflowIdConflictPolicy: 'FAIL',
+        staticSummary: summary.slice(0, 200),
+      }),
+    );
+  }
+
+  private result<T>(id: string): Promise<T | null> {
+    return this.bounded(async () => {
+      const handle = this.client.workflow.getHandle(id);
+      const { status } = await handle.describe();
+      return status.name === 'RUNNING' ? null : ((await handle.result()) as T);
+    });
+  }
+
+  private async bounded<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await this.client.withDeadline(Date.now() + callLimitMs, call);
+    } catch (error) {
+      throw new TemporalAwayError(this.address, error);
+    }
+  }
+}
+
+function specOf(time: ScheduleTime): ScheduleSpec {
+  if ('cron' in time) return { cronExpressions: [time.cron], timezone: time.timeZone ?? 'UTC' };
+  const { at } = time;
+  return {
+    timezone: 'UTC',
+    calendars: [
+      {
+        year: at.getUTCFullYear(),
+        month: monthNames[at.getUTCMonth()] ?? 'JANUARY',
+        dayOfMonth: at.getUTCDate(),
+        hour: at.getUTCHours(),
+        minute: at.getUTCMinutes(),
+        second: at.getUTCSeconds(),
+      },
+    ],
+  };
+}
+
+const monthNames = [
+  'JANUARY',
+  'FEBRUARY',
+  'MARCH',
+  'APRIL',
+  'MAY',
+  'JUNE',
+  'JULY',
+  'AUGUST',
+  'SEPTEMBER',
+  'OCTOBER',
+  'NOVEMBER',
+  'DECEMBER',
+] as const;
