@@ -304,12 +304,23 @@ export class BatonClient {
     while (Date.now() < giveUpAt) {
       const { holder, last } = await store.read();
       if (holder && holder.token > token && last?.modRevision === holder.token)
-        return (await store.readReceipt(last.receipt.id)) ?? last.receipt;
+        return this.withFirstMessage(store, last.receipt);
       await sleep(timing.pollMs);
     }
     throw new TurnedDownError(
       `${store.lock} was taken from its holder, and nobody has taken it over within ${Math.round(limitMs / 1000)} s: see baton why`,
     );
+  }
+
+  /** An empty queue has none. */
+  private async withFirstMessage(store: LockStore, receipt: Receipt): Promise<Receipt> {
+    const giveUpAt = Date.now() + timing.firstMessageMs;
+    let latest = receipt;
+    while (latest.firstStartedAt === null && Date.now() < giveUpAt) {
+      await sleep(timing.pollMs);
+      latest = (await store.readReceipt(receipt.id)) ?? latest;
+    }
+    return latest;
   }
 
   /** No automatic takeover and no switch until `resume`; the holder goes on. */

@@ -137,7 +137,8 @@ export class PlannedSwitch {
       const found =
         status === 'not-running' ? undefined : status.lastSwitches.find((each) => each.switchId === switchId);
       this.noteSteps(found?.steps);
-      if (found?.result === 'running') this.say(found.why);
+      // What a step says of itself first is said with its name.
+      if (found?.result === 'running' && found.why !== this.steps.at(-1)?.why) this.say(found.why);
     } catch (error) {
       if (!(error instanceof WorkflowsAwayError)) throw error;
       this.say(`waiting for Temporal: ${error.message}`);
