@@ -2,6 +2,7 @@
  * Everything that crosses a boundary between workflow, pod and client: inputs, results, signals, queries and
  * the activity interface. Plain serialisable data; all times are ISO 8601 strings or milliseconds.
  */
+import type { UpdateDefinition } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { RegionState, SwitchStep } from './region-state';
 
@@ -240,7 +241,11 @@ export interface MarkResult {
 }
 
 export const forceUpdate = defineUpdate<ForceOutcome, [Force]>('force');
-export const markUpdate = defineUpdate<MarkResult, [Mark]>('mark');
+/** Updates, one for each kind of mark; the payload is the mark without its kind. */
+export const markKinds = ['pause', 'resume', 'ack', 'cordon', 'uncordon'] as const satisfies Mark['kind'][];
+export type MarkPayload = Omit<Mark, 'kind'>;
+export const markUpdate = (kind: Mark['kind']): UpdateDefinition<MarkResult, [MarkPayload]> =>
+  defineUpdate<MarkResult, [MarkPayload]>(kind);
 export const switchToUpdate = defineUpdate<SwitchOutcome, [SwitchTo]>('switchTo');
 export const abortSwitchUpdate = defineUpdate<SwitchOutcome, [AbortSwitch]>('abortSwitch');
 export const preflightUpdate = defineUpdate<PreflightReport, [PreflightQuestion]>('preflight');

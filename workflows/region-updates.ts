@@ -3,6 +3,7 @@ import {
   abortSwitchUpdate,
   askAgain,
   forceUpdate,
+  markKinds,
   markUpdate,
   type PodActivities,
   preflightUpdate,
@@ -101,18 +102,19 @@ export function handleUpdates({ input, state, push, closing }: Region): void {
     },
     { validator: (payload: unknown) => void readForce(payload) },
   );
-  setHandler(
-    markUpdate,
-    async (payload: unknown) => {
-      const mark = readMark(payload);
-      const result = await throughPod(`${mark.kind} by ${mark.by}: ${mark.reason}`, (pod) =>
-        pod.mark({ lock, mark }),
-      );
-      push({ type: 'marked', mark, result });
-      return result;
-    },
-    { validator: (payload: unknown) => void readMark(payload) },
-  );
+  for (const kind of markKinds)
+    setHandler(
+      markUpdate(kind),
+      async (payload: unknown) => {
+        const mark = readMark(kind, payload);
+        const result = await throughPod(`${kind} by ${mark.by}: ${mark.reason}`, (pod) =>
+          pod.mark({ lock, mark }),
+        );
+        push({ type: 'marked', mark, result });
+        return result;
+      },
+      { validator: (payload: unknown) => void readMark(kind, payload) },
+    );
   setHandler(
     preflightUpdate,
     async (payload: unknown) => {

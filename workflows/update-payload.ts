@@ -55,17 +55,15 @@ export function readForce(payload: unknown): Force {
   return { switchId, token: token as number, to, reason: cut(reason), by: cut(by), waitFor };
 }
 
-export function readMark(payload: unknown): Mark {
-  if (!isRecord(payload)) throw turnDown(`mark: expected an object, got ${kind(payload)}`);
-  const { kind: what, region, reason, by } = payload;
-  if (typeof reason !== 'string') throw turnDown(`mark: reason: expected text, got ${kind(reason)}`);
-  if (typeof by !== 'string') throw turnDown(`mark: by: expected text, got ${kind(by)}`);
-  inTime(payload, 'mark');
+export function readMark(what: Mark['kind'], payload: unknown): Mark {
+  if (!isRecord(payload)) throw turnDown(`${what}: expected an object, got ${kind(payload)}`);
+  const { region, reason, by } = payload;
+  if (typeof reason !== 'string') throw turnDown(`${what}: reason: expected text, got ${kind(reason)}`);
+  if (typeof by !== 'string') throw turnDown(`${what}: by: expected text, got ${kind(by)}`);
+  inTime(payload, what);
   const who = { reason: cut(reason), by: cut(by) };
   if (what === 'pause' || what === 'resume' || what === 'ack') return { kind: what, ...who };
-  if (what !== 'cordon' && what !== 'uncordon')
-    throw turnDown(`mark: kind: expected pause, resume, ack, cordon or uncordon, got ${kind(what)}`);
-  if (!isName(region)) throw turnDown(`mark: region: ${wantsName}, got ${kind(region)}`);
+  if (!isName(region)) throw turnDown(`${what}: region: ${wantsName}, got ${kind(region)}`);
   return { kind: what, region, ...who };
 }
 

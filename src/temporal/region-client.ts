@@ -133,7 +133,8 @@ export class RegionClient implements RegionWorkflows {
   }
 
   mark(lock: string, region: string, mark: Mark): Promise<Answer<MarkResult>> {
-    return this.update(lock, region, markUpdate, mark, `mark-${randomUUID()}`);
+    const { kind, ...marking } = mark;
+    return this.update(lock, region, markUpdate(kind), marking, `${kind}-${randomUUID()}`);
   }
 
   preflight(lock: string, region: string, question: PreflightQuestion): Promise<Answer<PreflightReport>> {

@@ -359,12 +359,12 @@ describe('marks', () => {
   it('that are malformed are turned down', async () => {
     await given();
     await fixture.active();
-    for (const [payload, why] of [
-      [{ kind: 'stop', reason: 'x', by: 'y' }, 'mark: kind: expected pause, resume, ack, cordon or uncordon'],
-      [{ kind: 'cordon', reason: 'x', by: 'y' }, 'mark: region: expected 1 to 200 characters'],
-      [{ kind: 'pause', by: 'y' }, 'mark: reason: expected text'],
+    for (const [update, payload, why] of [
+      ['cordon', { reason: 'x', by: 'y' }, 'cordon: region: expected 1 to 200 characters'],
+      ['pause', { by: 'y' }, 'pause: reason: expected text'],
+      ['ack', null, 'ack: expected an object, got null'],
     ] as const)
-      await expect(fixture.handle().executeUpdate('mark', { args: [payload] })).rejects.toMatchObject({
+      await expect(fixture.handle().executeUpdate(update, { args: [payload] })).rejects.toMatchObject({
         cause: { message: expect.stringContaining(why) },
       });
     expect(await updatesIn(fixture.handle())).toBe(0);
