@@ -9,14 +9,14 @@ export type Behaviour =
   /** A promise that never settles. */
   | 'hang'
   | 'throw'
-  /** Takes four seconds. */
+  /** Takes eight seconds: less than the drain limit of the tests, more than two commands. */
   | 'slow'
   /** Ends the process. */
   | 'exit';
 
 export const handle: Handler = async (message, context) => {
   const { behave } = JSON.parse(message.body.toString()) as { behave?: Behaviour };
-  if (behave === 'slow') await sleep(4_000);
+  if (behave === 'slow') await sleep(8_000);
   if (behave === 'throw') throw new Error('told to throw');
   // A message that kills its listener behaves the second time, else it would go through all pods.
   if (context.redeliveries === 0) {
