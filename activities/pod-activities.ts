@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { PodActivities } from '../workflows/contract';
 import { LostError, RefusedError, UnknownOutcomeError } from './errors';
+import { withHeartbeat } from './heartbeat';
 import type { PodPort } from './ports';
 
 const awaitTenureHeartbeatMs = 2_000;
@@ -28,17 +29,6 @@ export function createPodActivities(pod: PodPort): PodActivities {
     probe: (input) => answer(() => pod.probe(input)),
     awaitSuccessor: (input) => answer(() => pod.awaitSuccessor(input, Context.current().cancellationSignal)),
   };
-}
-
-/** Heartbeats tell the workflow soon when the pod has died, and bring a cancellation to it. */
-async function withHeartbeat<T>(everyMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const context = Context.current();
-  const timer = setInterval(() => context.heartbeat(), everyMs);
-  try {
-    return await work(context.cancellationSignal);
-  } finally {
-    clearInterval(timer);
-  }
 }
 
 /** The decision that the workflow has to take travels as the failure's type. */

@@ -280,7 +280,7 @@ export interface SwitchOutcome {
   /** One sentence; for a refusal it names every failed check with its values. */
   why: string;
   receipt: Receipt | null;
-  /** Oldest first; missing for switches from before version 0.2. At most 20. */
+  /** Oldest first; missing for switches of an older workflow. At most 20. */
   steps?: StepRecord[];
 }
 
@@ -424,7 +424,7 @@ export interface LockTruth {
   holder: Tenure | null;
   candidates: Candidate[];
   paused: Marked | null;
-  /** Missing from a pod of version 0.1. */
+  /** Missing from an older pod. */
   cordons?: (Marked & { region: string })[];
   /** Too many automatic changes of region: there are no more until `ack`. */
   flapping?: Marked | null;
@@ -440,7 +440,7 @@ export interface ProbeResult {
   ready: boolean;
   /** Names each failed check, or says that all passed. */
   why: string;
-  /** What the pod looked at; a pod of version 0.1 does not tell. */
+  /** What the pod looked at; an older pod does not tell. */
   checks?: Pick<Check, 'check' | 'passed' | 'why'>[];
 }
 

@@ -22,7 +22,7 @@ export interface RegionState {
   switch: SwitchUnderWay | null;
   /** As last reported by a pod. */
   lockPaused: boolean;
-  /** The region, too; missing from a state of version 0.1. */
+  /** The region, too; missing from a state of before there were cordons. */
   cordoned?: Marked | null;
   /** When a switch away from the cordoned region was tried last, in ms since 1970. */
   cordonTriedAt?: number;

@@ -1,6 +1,6 @@
 import { isExpected } from '../client/expected-error';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 const spec = {
   name: 'abort',

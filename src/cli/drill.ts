@@ -1,6 +1,6 @@
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { whoAmI, whoOptions, withClient } from './operator';
+import { whoAmI, whoOptions, withClient } from './operator-command';
 import { fields } from './table';
 import { readSpan } from './time-text';
 

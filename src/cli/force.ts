@@ -1,7 +1,7 @@
 import { isExpected } from '../client/expected-error';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 import { receiptText } from './receipt-text';
 
 const spec = {

@@ -1,6 +1,6 @@
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { whoAmI, whoOptions, withClient } from './operator';
+import { whoAmI, whoOptions, withClient } from './operator-command';
 import { table } from './table';
 
 const actions = ['switch', 'pause', 'resume', 'abort'] as const;

@@ -1,6 +1,6 @@
 import type { Receipt } from '../../workflows/contract';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { lockOption, withClient } from './operator';
+import { lockOption, withClient } from './operator-command';
 import { table } from './table';
 import { readDate, readSpan } from './time-text';
 

@@ -1,7 +1,7 @@
 import type { BatonClient, Marking, Who } from '../client/baton-client';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 interface MarkCommand {
   name: string;

@@ -1,6 +1,6 @@
 import type { ScheduledSwitch } from '../client/operations';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { withClient } from './operator';
+import { withClient } from './operator-command';
 import { table } from './table';
 
 const spec = {

@@ -1,6 +1,6 @@
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { lockOption, withClient } from './operator';
+import { lockOption, withClient } from './operator-command';
 
 const spec = {
   name: 'start',

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { lockOption, withClient } from './operator';
+import { lockOption, withClient } from './operator-command';
 import { statusText } from './status-text';
 
 const spec = {

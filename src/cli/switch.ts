@@ -3,11 +3,12 @@ import type { Receipt, StepRecord } from '../../workflows/contract';
 import type { BatonClient, SwitchOptions } from '../client/baton-client';
 import { NotSwitchedError, UnsettledError } from '../client/errors';
 import { isExpected } from '../client/expected-error';
+import { couldSwitch } from '../client/preflight';
 import type { ScheduleTime } from '../client/operations';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator';
-import { couldSwitch, preflightText } from './preflight-text';
+import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
+import { preflightText } from './preflight-text';
 import { receiptText } from './receipt-text';
 import { readDate } from './time-text';
 

@@ -1,7 +1,8 @@
+import { couldSwitch } from '../client/preflight';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { lockOption, withClient } from './operator';
-import { couldSwitch, preflightText } from './preflight-text';
+import { lockOption, withClient } from './operator-command';
+import { preflightText } from './preflight-text';
 
 const spec = {
   name: 'why',

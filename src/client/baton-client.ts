@@ -14,7 +14,7 @@ import { loadConfig } from '../config/load-config';
 import type { LockStore, LockView } from '../pod/lock-store';
 import { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './errors';
 import type { Operations, ScheduledSwitch, ScheduleTime } from './operations';
-import { PlannedSwitch } from './planned-switch';
+import { awaitFirstMessage, PlannedSwitch } from './planned-switch';
 import { askPreflight, type PreflightAnswer } from './preflight';
 import { type Answer, noAnswerText, type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
 import { Servers } from './servers';
@@ -94,7 +94,8 @@ const forceWindowMs = 15_000;
 
 /**
  * What the command line does, for programs: the locks of one configuration, over etcd and Temporal. Connects when it
- * has to, and never runs a handler. Every call is bounded in time.
+ * has to, and never runs a handler. Every call is bounded in time, but for `drill` and `switchGroup`, which wait for their
+ * workflow's end.
  *
  * Errors are classes, one per decision: {@link UnknownNameError} (bad input), {@link NotSwitchedError},
  * {@link UnsettledError}, {@link TurnedDownError}; `WorkflowsAwayError` when Temporal, `UnknownOutcomeError` when etcd
@@ -304,23 +305,17 @@ export class BatonClient {
     while (Date.now() < giveUpAt) {
       const { holder, last } = await store.read();
       if (holder && holder.token > token && last?.modRevision === holder.token)
-        return this.withFirstMessage(store, last.receipt);
+        return awaitFirstMessage(
+          last.receipt,
+          () => store.readReceipt(last.receipt.id),
+          timing.firstMessageMs,
+          timing.pollMs,
+        );
       await sleep(timing.pollMs);
     }
     throw new TurnedDownError(
       `${store.lock} was taken from its holder, and nobody has taken it over within ${Math.round(limitMs / 1000)} s: see baton why`,
     );
-  }
-
-  /** An empty queue has none. */
-  private async withFirstMessage(store: LockStore, receipt: Receipt): Promise<Receipt> {
-    const giveUpAt = Date.now() + timing.firstMessageMs;
-    let latest = receipt;
-    while (latest.firstStartedAt === null && Date.now() < giveUpAt) {
-      await sleep(timing.pollMs);
-      latest = (await store.readReceipt(receipt.id)) ?? latest;
-    }
-    return latest;
   }
 
   /** No automatic takeover and no switch until `resume`; the holder goes on. */

@@ -1,5 +1,6 @@
 import type { Candidate, LockTruth, RegionPhase, RegionStatus, Tenure } from '../../workflows/contract';
 import type { LockView } from '../pod/lock-store';
+import { lockTruth } from '../pod/lock-truth';
 
 /** What etcd said about one lock, or why it said nothing. */
 export type LockReading = { view: LockView; ttlLeftMs: number | null } | { away: string };
@@ -34,24 +35,25 @@ export function lockStatus(
 ): LockStatus {
   const view = 'view' in reading ? reading.view : null;
   const running = workflows.map(({ reading: said }) => said).filter(isStatus);
-  const holder = view === null ? workflowsHolder(running) : view.holder && tenureOf(lock, view.holder);
   return {
     lock,
-    holder,
+    ...(view ? lockTruth(lock, view) : workflowsWord(running)),
     ttlLeftMs: 'view' in reading ? reading.ttlLeftMs : null,
-    last: view === null ? latestReceipt(running) : (view.last?.receipt ?? null),
-    paused: view?.paused ? { who: view.paused.who, why: view.paused.why, when: view.paused.when } : null,
-    flapping: view?.flap.tripped
-      ? { who: view.flap.tripped.who, why: view.flap.tripped.why, when: view.flap.tripped.when }
-      : null,
-    cordons: view?.cordons.map(({ region, who, why, when }) => ({ region, who, why, when })) ?? [],
-    blocked: view?.blocked?.why ?? null,
-    successor: view?.successor?.region ?? null,
-    candidates: view?.candidates.map(plainCandidate) ?? null,
     regions: workflows.map(({ region, reading: said }) => regionRow(region, view, said)),
     etcdAway: 'away' in reading ? reading.away : null,
   };
 }
+
+const workflowsWord = (running: RegionStatus[]): Omit<LockTruth, 'candidates'> & { candidates: null } => ({
+  holder: workflowsHolder(running),
+  candidates: null,
+  paused: null,
+  flapping: null,
+  cordons: [],
+  blocked: null,
+  successor: null,
+  last: latestReceipt(running),
+});
 
 function regionRow(region: string, view: LockView | null, said: WorkflowReading): RegionRow {
   const own = view?.candidates.filter((candidate) => candidate.region === region);
@@ -77,17 +79,6 @@ function regionState(region: string, view: LockView | null, phase: RegionPhase |
 
 const isStatus = (said: WorkflowReading): said is RegionStatus =>
   typeof said === 'object' && !('away' in said);
-
-function plainCandidate({ region, pod, state, standing, since, version }: Candidate): Candidate {
-  return { region, pod, state, standing, since, version };
-}
-
-function tenureOf(
-  lock: string,
-  { region, pod, leaseId, token, since }: NonNullable<LockView['holder']>,
-): Tenure {
-  return { lock, region, pod, leaseId, token, since };
-}
 
 /** Of several that believe to hold it, the newest token. */
 function workflowsHolder(statuses: RegionStatus[]): Tenure | null {

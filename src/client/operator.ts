@@ -1,6 +1,7 @@
 import type { OperatorActivities, SwitchOrder, SwitchReport } from '../../workflows/operations-contract';
 import type { BatonClient } from './baton-client';
 import { NotSwitchedError, TurnedDownError } from './errors';
+import { couldSwitch, failuresOf } from './preflight';
 
 /** A client as the activities of scheduled switches, drills and groups use it. */
 export class Operator implements OperatorActivities {
@@ -19,17 +20,13 @@ export class Operator implements OperatorActivities {
   }
 
   async whyNotSwitch({ lock, to }: { lock: string; to: string }): Promise<string | null> {
-    let answer;
     try {
-      answer = await this.client.preflight(lock, to);
+      const answer = await this.client.preflight(lock, to);
+      return answer.holder?.region === to || couldSwitch(answer) ? null : failuresOf(answer);
     } catch (error) {
       if (error instanceof TurnedDownError) return error.message;
       throw error;
     }
-    const { holder, able, checks } = answer;
-    if (holder?.region === to || able.includes(to)) return null;
-    const failed = checks.filter(({ region, passed }) => !passed && (region === null || region === to));
-    return failed.map(({ check, why }) => `${check} (${why})`).join('; ');
   }
 
   activeRegion({ lock }: { lock: string }): Promise<string | null> {

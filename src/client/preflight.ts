@@ -10,6 +10,17 @@ export interface PreflightAnswer extends Omit<PreflightReport, 'able'> {
   able: string[];
 }
 
+/** Whether the region asked about, or any other one, could take over now. */
+export const couldSwitch = ({ to, able }: PreflightAnswer): boolean =>
+  to === null ? able.length > 0 : able.includes(to);
+
+/** What speaks against it, each failed check with its values. */
+export const failuresOf = ({ checks, to }: PreflightAnswer): string =>
+  checks
+    .filter(({ region, passed }) => !passed && (region === null || to === null || region === to))
+    .map(({ check, why }) => `${check} (${why})`)
+    .join('; ');
+
 /** The holder of a lock, to be asked first; `null` for nobody. */
 type HolderRegion = string | null;
 

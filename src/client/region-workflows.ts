@@ -2,7 +2,6 @@ import type {
   AbortSwitch,
   Force,
   ForceOutcome,
-  GracefulSwitch,
   Mark,
   MarkResult,
   PreflightQuestion,
@@ -36,7 +35,6 @@ export function noAnswerText(answer: Exclude<Answer<unknown>, { outcome: 'answer
  */
 export interface RegionWorkflows {
   start(lock: string, region: string): Promise<'started' | 'already-running'>;
-  gracefulSwitch(lock: string, region: string, request: GracefulSwitch): Promise<'delivered' | 'not-running'>;
   /** Waits for the outcome some seconds; asked again under the same switch id it goes on waiting. */
   switchTo(lock: string, region: string, request: SwitchTo): Promise<Answer<SwitchOutcome>>;
   abortSwitch(lock: string, region: string, request: AbortSwitch): Promise<Answer<SwitchOutcome>>;

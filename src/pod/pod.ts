@@ -13,7 +13,6 @@ import type {
   InstructionStamp,
   LockTruth,
   Mark,
-  Marked,
   MarkResult,
   ProbeResult,
   Receipt,
@@ -21,12 +20,11 @@ import type {
   ReleaseOutcome,
   RenewLeaseResult,
   StartListenerResult,
-  Tenure,
   TenureInput,
 } from '../../workflows/contract';
 import { forceRelease } from './forced-release';
 import type { LockAgent } from './lock-agent';
-import type { HolderKey } from './lock-store';
+import { lockTruth, plainMark, tenureOf } from './lock-truth';
 
 /** `awaitTenure` answers "not yet" after this, so that the attempts made are in history. */
 const awaitTenureLimitMs = 300_000;
@@ -145,21 +143,7 @@ export class Pod implements PodPort {
     const receipts = gaps ? await store.listReceipts(receiptsForGaps) : null;
     return {
       ...(receipts && { recentGapsMs: switchGaps(receipts) }),
-      holder: view.holder && tenureOf(lock, view.holder),
-      candidates: view.candidates.map(({ region, pod, state, standing, since, version }) => ({
-        region,
-        pod,
-        state,
-        standing,
-        since,
-        version,
-      })),
-      paused: view.paused && plainMark(view.paused),
-      flapping: view.flap.tripped && plainMark(view.flap.tripped),
-      cordons: view.cordons.map((cordon) => ({ region: cordon.region, ...plainMark(cordon) })),
-      blocked: view.blocked?.why ?? null,
-      successor: view.successor?.region ?? null,
-      last: view.last?.receipt ?? null,
+      ...lockTruth(lock, view),
     };
   }
 
@@ -224,17 +208,6 @@ export class Pod implements PodPort {
     this.highestSeq.set(key, seq);
   }
 }
-
-const tenureOf = (lock: string, { region, pod, leaseId, token, since }: HolderKey): Tenure => ({
-  lock,
-  region,
-  pod,
-  leaseId,
-  token,
-  since,
-});
-
-const plainMark = ({ who, why, when }: Marked): Marked => ({ who, why, when });
 
 const switchGaps = (receipts: Receipt[]): number[] =>
   receipts
