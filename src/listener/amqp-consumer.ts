@@ -32,6 +32,13 @@ export type OnDelivery = (message: ConsumeMessage, channel: Channel) => void;
 const firstRetryMs = 100;
 const maxRetryMs = 2_000;
 const connectTimeoutMs = 5_000;
+/**
+ * RabbitMQ sends a quorum queue no more than 32 settlements that it has not applied yet; what a channel has received
+ * beyond that is lost when the channel closes, although its end is answered: of 500 messages acknowledged one by one,
+ * then closed, up to 450 came again in 10 of 20 rounds; with a pause of 100 ms, none in 30 (10 on a busy machine).
+ */
+const settleMs = 250;
+const channelCloseLimitMs = 1_000;
 /** A check that sees messages waiting, none out and none delivered so often in a row: the consumer is dead. */
 const idleChecksUntilDead = 2;
 
@@ -60,6 +67,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   private idleChecks = 0;
   private delivered = 0;
   private settled = 0;
+  private lastSettledAt = -Infinity;
   private deliveredAtLastCheck = 0;
   private unroutable = false;
   private deadLetters: Promise<void> = Promise.resolve();
@@ -126,7 +134,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   ack(message: ConsumeMessage, channel: Channel): boolean {
     if (this.channel !== channel || !this.acks) return false;
     this.acks.ack(message);
-    this.settled += 1;
+    this.noteSettled();
     return true;
   }
 
@@ -135,7 +143,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
     if (this.channel !== channel || !this.acks) return false;
     try {
       this.acks.requeue(message);
-      this.settled += 1;
+      this.noteSettled();
       return true;
     } catch {
       // The channel closed in this tick; its `close` event is about to tell.
@@ -154,28 +162,22 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   }
 
   /**
-   * Closes the channel, which sends what is still unsent and returns what is unacknowledged; a fresh one is
-   * opened after it. `true`: the broker has answered, so it knows every acknowledgement; or there was no
-   * channel left, and it has taken back what was not acknowledged by then.
+   * Closes the channel, which returns what is unacknowledged, once the broker has had the time to apply what was
+   * acknowledged. A fresh one is opened when the broker has answered, or after a second.
    */
-  async recycleChannel(limitMs: number): Promise<boolean> {
-    const channel = this.channel;
+  async recycleChannel(): Promise<void> {
+    const { channel } = this;
     this.acks?.flush();
-    // Without it before the close, RabbitMQ 3.10 loses acknowledgements that it has received already (67 to 248 of
-    // 5,000 were delivered again). The answer need not be waited for.
     void this.cancel();
     this.channel = null;
     this.warm = false;
-    const closed = channel
-      ? channel.close().then(
-          () => true,
-          // Closed by the broker meanwhile.
-          () => true,
-        )
-      : Promise.resolve(true);
-    const answered = await Promise.race([closed, sleep(limitMs, false, { ref: false })]);
+    if (channel) {
+      await this.untilSettled();
+      // Where it rejects, the broker has closed it meanwhile.
+      const closed = channel.close().catch(() => {});
+      await Promise.race([closed, sleep(channelCloseLimitMs, undefined, { ref: false })]);
+    }
     void this.establish();
-    return answered;
   }
 
   /** Idempotent. */
@@ -185,8 +187,20 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
     const connection = this.connection;
     this.acks?.flush();
     this.forgetConnection();
+    await this.untilSettled();
     // Broken already: nothing left to close.
     await connection?.close().catch(() => {});
+  }
+
+  private noteSettled(): void {
+    this.settled += 1;
+    this.lastSettledAt = performance.now();
+  }
+
+  /** Until the broker can be expected to have applied the last acknowledgement. */
+  private async untilSettled(): Promise<void> {
+    const leftMs = this.lastSettledAt + settleMs - performance.now();
+    if (leftMs > 0) await sleep(leftMs);
   }
 
   // --- keeping it up -------------------------------------------------------------------------------------

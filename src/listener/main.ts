@@ -34,7 +34,7 @@ const consumers: AmqpConsumer[] = [];
 const connections = new Map<number, EtcdConnection>();
 /** Once, whatever the number of locks. */
 let rehearsal: Promise<void> | null = null;
-const exitLimitMs = 500;
+const exitLimitMs = 1_000;
 /** An idle connection to etcd would have to be made anew by the first message of a tenure. */
 const etcdWarmIntervalMs = 10_000;
 

@@ -46,7 +46,8 @@ type Beginning = Omit<Start, 'kind' | 'lock'> & { readBeganNs?: bigint };
 
 /** After the limit, for handlers that heed their AbortSignal. */
 const abortGraceMs = 500;
-const channelCloseLimitMs = 1_000;
+/** After a drain, for the broker's word that it delivers no more. */
+const cancelLimitMs = 1_000;
 /** A drain starts messages no longer than this, however long the broker and etcd take to answer. */
 const workOffLimitMs = 500;
 const consumeRetryMs = 200;
@@ -133,7 +134,7 @@ export class TenureRunner {
     this.ahead.stop();
     this.ahead = null;
     this.options.logger.info('no longer consuming ahead');
-    void this.options.consumer.recycleChannel(channelCloseLimitMs);
+    void this.options.consumer.recycleChannel();
   }
 
   start({ token, leaseId, deadlineNs, marginMs }: Start): void {
@@ -240,12 +241,14 @@ export class TenureRunner {
       return;
     }
     logger.info(line, 'drained');
-    // What was still on its way goes back with the channel.
-    if (!(await consumer.recycleChannel(channelCloseLimitMs)))
-      logger.error(
-        { reason: 'the broker did not answer' },
-        'the last acknowledgements may be lost, and their messages delivered again',
-      );
+    // The channel is kept: a channel that closes can lose acknowledgements that the broker has received.
+    const heard = await Promise.race([cancelled.then(() => true), pause(cancelLimitMs).then(() => false)]);
+    // Resumed meanwhile, it works on what has come since.
+    if (this.isConsuming(tenure)) return;
+    worker.giveBack();
+    if (heard) return;
+    logger.error({ reason: 'the broker did not answer' }, 'the channel is closed');
+    void consumer.recycleChannel();
   }
 
   /** After a refused hand-over: consumes again, once the guard has confirmed the tenure. */
@@ -271,6 +274,10 @@ export class TenureRunner {
   close(): void {
     this.ahead?.stop();
     this.tenure?.guard.end();
+  }
+
+  private isConsuming(tenure: RunningTenure): boolean {
+    return this.tenure === tenure && tenure.state === 'consuming';
   }
 
   private get lock(): string {
@@ -347,7 +354,7 @@ export class TenureRunner {
     tenure.worker.abort(`the tenure is over: ${why}`);
     tenure.logger.error({ reason: why, inFlight: this.options.metrics.counts.inFlight }, 'halted');
     this.send({ kind: 'halted', lock: this.lock, token: tenure.token, why });
-    void this.options.consumer.recycleChannel(channelCloseLimitMs);
+    void this.options.consumer.recycleChannel();
   }
 }
 

@@ -198,7 +198,7 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
   }
 
   /** Ends an idle process; killed when it does not go by itself. */
-  async quit(graceMs = 1_000): Promise<void> {
+  async quit(graceMs = 2_000): Promise<void> {
     this.send({ kind: 'exit' });
     const timer = setTimeout(() => void this.kill('did not quit'), graceMs);
     await this.exited;

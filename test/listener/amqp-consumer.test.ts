@@ -158,7 +158,7 @@ describe('the consumer of one queue', () => {
       }
       await sleep(0);
     }
-    expect(await opened.recycleChannel(20_000)).toBe(true);
+    await opened.recycleChannel();
     await warm(2);
     expect(events).toEqual(['warm', 'warm']);
     await opened.consume(takeAndAck);
@@ -166,6 +166,30 @@ describe('the consumer of one queue', () => {
     await sleep(100);
     expect(received).toHaveLength(kept.length);
   });
+
+  it.each(['the channel', 'the connection'])(
+    'has every acknowledgement kept that was sent just before it closed %s',
+    async (closed) => {
+      queue = { ...queue, prefetch: 500 };
+      for (let round = 1; round <= 4; round += 1) {
+        const opened = open();
+        await warm(round);
+        const held: [ConsumeMessage, Channel][] = [];
+        await opened.consume((message, from) => held.push([message, from]));
+        for (let i = 0; i < 500; i += 1) send(String(i));
+        await eventually(() => expect(held).toHaveLength(500));
+        await opened.cancel();
+        // None of them can be acknowledged together with its neighbour.
+        for (const parity of [1, 0])
+          for (const [message, from] of held)
+            if (message.fields.deliveryTag % 2 === parity) opened.ack(message, from);
+        if (closed === 'the channel') await opened.recycleChannel();
+        await opened.close();
+        await sleep(100);
+        expect((await channel.checkQueue(queue.name)).messageCount).toBe(0);
+      }
+    },
+  );
 
   it('notices that the broker has cancelled it, and declares a deleted queue again', async () => {
     const opened = open();

@@ -200,7 +200,6 @@ describe('a drain', () => {
     await eventually(async () => expect(await fixture.ready()).toBe(60 - before));
     await sleep(100);
     expect(fixture.notes('start')).toHaveLength(before);
-    await first.next('warm');
     const nextToken = await fixture.startTenure(second);
     expect(nextToken).toBeGreaterThan(token);
     await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(60)));
