@@ -6,6 +6,7 @@ import type { PodPort } from './ports';
 
 const awaitTenureHeartbeatMs = 2_000;
 const drainHeartbeatMs = 1_000;
+const hookHeartbeatMs = 1_000;
 
 /**
  * What the region workflow may ask of this pod. Nothing is retried here: the workflow decides what to do about
@@ -28,6 +29,7 @@ export function createPodActivities(pod: PodPort): PodActivities {
     inspectLock: (input) => answer(() => pod.inspectLock(input)),
     probe: (input) => answer(() => pod.probe(input)),
     awaitSuccessor: (input) => answer(() => pod.awaitSuccessor(input, Context.current().cancellationSignal)),
+    runHook: (input) => answer(() => withHeartbeat(hookHeartbeatMs, () => pod.runHook(input))),
   };
 }
 

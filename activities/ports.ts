@@ -7,6 +7,7 @@ import type {
   Force,
   ForceOutcome,
   HandOverOutcome,
+  HookQuestion,
   InspectInput,
   InstructionStamp,
   LockTruth,
@@ -17,6 +18,7 @@ import type {
   ReleaseOutcome,
   RenewLeaseResult,
   StartListenerResult,
+  SwitchAnswer,
   TenureInput,
 } from '../workflows/contract';
 
@@ -39,4 +41,5 @@ export interface PodPort {
   inspectLock(input: InspectInput): Promise<LockTruth>;
   probe(input: InspectInput): Promise<ProbeResult>;
   awaitSuccessor(input: AwaitSuccessorInput, signal: AbortSignal): Promise<AwaitSuccessorResult>;
+  runHook(input: HookQuestion): Promise<SwitchAnswer>;
 }

@@ -66,6 +66,33 @@ export interface Receipt {
   firstStartedAt: string | null;
   /** `firstStartedAt - lastFinishedAt` in ms; across machines it includes their clock offset. */
   gapMs: number | null;
+  /** Of approval and hooks, oldest first; missing where nobody was asked. */
+  answers?: SwitchAnswer[];
+}
+
+/** When a hook is asked: before anything stops, after the hand-over is committed, after the first message. */
+export const hookStages = ['before-release', 'after-release', 'after-takeover'] as const;
+export type HookStage = (typeof hookStages)[number];
+
+/** A hook as the workflow knows it. What it calls stands in the pods' configuration only. */
+export interface HookTiming {
+  name: string;
+  at: HookStage;
+  timeoutMs: number;
+  /** `stop`: before the release, a hook that fails or gives no answer stops the switch like a veto. */
+  onFailure: 'stop' | 'go-on';
+}
+
+/** What somebody who was asked about a switch said. */
+export interface SwitchAnswer {
+  stage: 'approval' | HookStage;
+  /** Who approved, or the hook's name. */
+  from: string;
+  /** `failed`: an error, or no answer in time. After the release none of them stops anything. */
+  verdict: 'ok' | 'vetoed' | 'failed';
+  /** ISO 8601. */
+  at: string;
+  why: string;
 }
 
 export type CandidateState = 'warming' | 'ready' | 'draining' | 'unhealthy';
@@ -104,6 +131,10 @@ export interface RegionTimings {
   minSwitchIntervalMs: number;
   /** Whether the four search attributes exist in the namespace. */
   searchAttributes: boolean;
+  /** ms within which somebody else has to approve a switch; missing: nobody has to. */
+  approvalWithinMs?: number;
+  /** Missing: none. */
+  hooks?: HookTiming[];
 }
 
 // --- messages to the region workflow -------------------------------------------------------------------
@@ -144,6 +175,15 @@ export interface SwitchTo {
   by: string;
 }
 
+/** The answer to a switch that waits for an approval. */
+export interface Approval {
+  switchId: string;
+  verdict: 'approve' | 'veto';
+  reason: string;
+  /** Not who asked for the switch; what is vetoed may be one's own. */
+  by: string;
+}
+
 export interface AbortSwitch {
   switchId: string;
   reason: string;
@@ -165,6 +205,8 @@ export type CheckName =
   | 'not reserved'
   | 'time since last change'
   | 'no other switch'
+  /** Never fails: says whose word a switch will wait for. */
+  | 'approval and hooks'
   /** Never fails: a switch by a person is not held up by it. */
   | 'automatic changes'
   /** Ready, standing, and for how long. */
@@ -248,6 +290,8 @@ export const markUpdate = (kind: Mark['kind']): UpdateDefinition<MarkResult, [Ma
   defineUpdate<MarkResult, [MarkPayload]>(kind);
 export const switchToUpdate = defineUpdate<SwitchOutcome, [SwitchTo]>('switchTo');
 export const abortSwitchUpdate = defineUpdate<SwitchOutcome, [AbortSwitch]>('abortSwitch');
+/** Answers with what comes of it, in one sentence. */
+export const approveUpdate = defineUpdate<{ why: string }, [Approval]>('approve');
 export const preflightUpdate = defineUpdate<PreflightReport, [PreflightQuestion]>('preflight');
 
 export const gracefulSwitchSignal = defineSignal<[GracefulSwitch]>('gracefulSwitch');
@@ -275,7 +319,7 @@ export interface SwitchOutcome {
   to: string | null;
   reason: string;
   by: string;
-  /** `running` until it is one of the others. */
+  /** `running` until it is one of the others; the update answers so when an approval is waited for. */
   result: 'running' | 'done' | 'refused' | 'rolled-back' | 'ignored' | 'failed';
   /** One sentence; for a refusal it names every failed check with its values. */
   why: string;
@@ -385,6 +429,8 @@ export interface DrainAndHandOverInput extends InstructionStamp {
   targets: { region: string; pod: string }[];
   reason: string;
   by: string;
+  /** For the receipt. */
+  answers?: SwitchAnswer[];
 }
 export type HandOverOutcome =
   /** Another pod holds the lock; the receipt may still lack the first message. */
@@ -444,6 +490,21 @@ export interface ProbeResult {
   checks?: Pick<Check, 'check' | 'passed' | 'why'>[];
 }
 
+/** What a hook is told. */
+export interface HookQuestion {
+  lock: string;
+  hook: string;
+  stage: HookStage;
+  switchId: string;
+  from: { region: string; pod: string; token: number };
+  /** The region asked for; `null` for any other. */
+  to: string | null;
+  reason: string;
+  by: string;
+  /** After the release. */
+  receipt: Receipt | null;
+}
+
 export interface AwaitSuccessorInput {
   lock: string;
   switchId: string;
@@ -475,6 +536,8 @@ export interface PodActivities {
   inspectLock(input: InspectInput): Promise<LockTruth>;
   probe(input: InspectInput): Promise<ProbeResult>;
   awaitSuccessor(input: AwaitSuccessorInput): Promise<AwaitSuccessorResult>;
+  /** Asks a hook of this pod's configuration; after the release its answer goes into the receipt in etcd. */
+  runHook(input: HookQuestion): Promise<SwitchAnswer>;
 }
 
 export { podQueue, regionTaskQueue, regionWorkflowId } from './names';

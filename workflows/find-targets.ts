@@ -2,7 +2,14 @@ import { isCancellation } from '@temporalio/workflow';
 import type { Candidate, Check, PreflightReport, ProbeResult, RegionInput, Tenure } from './contract';
 import { podQueue } from './names';
 import { callPod, firstAnswer, noAnswer } from './pod-calls';
-import { candidateChecks, failuresIn, lockChecks, podChecks, type PreflightRules } from './preflight';
+import {
+  candidateChecks,
+  failuresIn,
+  gateCheck,
+  lockChecks,
+  podChecks,
+  type PreflightRules,
+} from './preflight';
 import type { PodAddress } from './region-event';
 
 /** Candidates asked at once, and how many such rounds. */
@@ -61,7 +68,7 @@ export async function preflightReport(
   return {
     lock,
     holder: truth.holder,
-    checks: [...ofLock, ...checks, ...ofPods],
+    checks: [...ofLock, gateCheck(settings), ...checks, ...ofPods],
     able: regions.filter((region) => ready.some(({ candidate }) => candidate.region === region)),
     recentGapsMs: truth.recentGapsMs ?? [],
   };

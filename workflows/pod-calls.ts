@@ -18,8 +18,11 @@ const short = { ...once, scheduleToStartTimeout: 2_000 };
 /** How long the workflow waits for the successor's first message; a quiet queue has none. */
 export const successorWaitMs = 5_000;
 
-/** One pod's activities, each with its own time limits. `summary` is what the Temporal UI shows in its row. */
-export function callPod({ queue }: PodAddress, summary: string, drainLimitMs = 0): PodActivities {
+/**
+ * One pod's activities, each with its own time limits; `limitMs` is a drain's or a hook's. `summary` is what the
+ * Temporal UI shows in its row.
+ */
+export function callPod({ queue }: PodAddress, summary: string, limitMs = 0): PodActivities {
   const on = (kind: 'stand' | 'do', options: ActivityOptions): PodActivities =>
     proxyActivities<PodActivities>({ ...options, taskQueue: `${queue}/${kind}`, summary });
   const quick = on('do', { ...short, startToCloseTimeout: 3_000 });
@@ -38,7 +41,7 @@ export function callPod({ queue }: PodAddress, summary: string, drainLimitMs = 0
     drainAndHandOver: (input) =>
       on('do', {
         ...short,
-        startToCloseTimeout: drainLimitMs + 5_000,
+        startToCloseTimeout: limitMs + 5_000,
         heartbeatTimeout: 5_000,
         cancellationType: ActivityCancellationType.ABANDON,
       }).drainAndHandOver(input),
@@ -50,6 +53,8 @@ export function callPod({ queue }: PodAddress, summary: string, drainLimitMs = 0
     probe: (input) => quick.probe(input),
     awaitSuccessor: (input) =>
       on('do', { ...short, startToCloseTimeout: successorWaitMs + 3_000 }).awaitSuccessor(input),
+    runHook: (input) =>
+      on('do', { ...short, startToCloseTimeout: limitMs + 5_000, heartbeatTimeout: 5_000 }).runHook(input),
   };
 }
 

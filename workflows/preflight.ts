@@ -1,5 +1,6 @@
 import type { Candidate, Check, CheckName, LockTruth, Marked, ProbeResult, Tenure } from './contract';
-import { age } from './decision-text';
+import { age, seconds } from './decision-text';
+import type { SwitchGates } from './region-state';
 
 export interface PreflightRules {
   lock: string;
@@ -133,6 +134,19 @@ export function podChecks(candidate: Candidate, answer: ProbeResult | { silent: 
     }),
     ...checks.map(of),
   ];
+}
+
+/** Whose word a switch would wait for. */
+export function gateCheck({ approvalWithinMs = 0, hooks = [] }: SwitchGates): Check {
+  const approval =
+    approvalWithinMs > 0 ? [`an approval by somebody else within ${seconds(approvalWithinMs)}`] : [];
+  const asked = hooks.map(({ name, at }) => `hook ${name} ${at}`);
+  return check(
+    'approval and hooks',
+    true,
+    [...approval, ...asked].join(', ') || 'nobody has to be asked',
+    '',
+  );
 }
 
 /** A refusal: each failed check in its own words. */

@@ -1,8 +1,20 @@
-import type { Attempt, Marked, Receipt, StepRecord, SwitchOutcome, Tenure } from './contract';
+import type {
+  Attempt,
+  HookStage,
+  HookTiming,
+  Marked,
+  Receipt,
+  StepRecord,
+  SwitchAnswer,
+  SwitchOutcome,
+  Tenure,
+} from './contract';
 import { doneText } from './decision-text';
 import { podQueue } from './names';
 import type { NoAnswer, PodAddress, RegionEffect, SwitchRequest } from './region-event';
 import {
+  isHandedOver,
+  isUntouched,
   limits,
   type PodRecord,
   type RegionState,
@@ -131,10 +143,11 @@ export class RegionDraft {
       return this.note(`ignored token ${tenure.token} from ${source}: ${topToken} has been seen`);
     const why = `active: ${tenure.pod} holds ${lock} with token ${tenure.token} (${source})`;
     Object.assign(this.state, { tenure, topToken: tenure.token, silentBeats: 0, beat: null, beatFrom: at });
-    if (this.state.switch?.step === 'preflight')
+    const { switch: underWay } = this.state;
+    if (underWay && isUntouched(underWay.step))
       this.conclude('failed', `a newer tenure began meanwhile, with token ${tenure.token}; ask again`);
-    // Its successor has had the lock already; whether a first message came is no reason to refuse the next switch.
-    if (this.state.switch?.step === 'successor') this.conclude('done', doneText(this.state.switch.receipt));
+    // Its successor has had the lock already; what is still to be heard of it is no reason to refuse the next switch.
+    if (underWay && isHandedOver(underWay.step)) this.conclude('done', doneText(underWay.receipt));
     // A switch that is on its way is settled first; its answer decides on the phase.
     if (this.state.switch === null) {
       this.state.phase = 'active';
@@ -146,7 +159,8 @@ export class RegionDraft {
   /** The present tenure has ended, by the word of its pod or of etcd. */
   tenureOver(why: string, at: number): Transition {
     Object.assign(this.state, { tenure: null, silentBeats: 0, beat: null, beatFrom: at });
-    if (this.state.switch?.step === 'preflight') this.conclude('failed', `nothing was touched: ${why}`);
+    if (this.state.switch && isUntouched(this.state.switch.step))
+      this.conclude('failed', `nothing was touched: ${why}`);
     if (this.state.switch === null) this.state.phase = this.idle();
     return this.decide(`${this.state.phase}: ${why}`);
   }
@@ -252,16 +266,33 @@ export class RegionDraft {
     this.effects.push({ type: 'later', ms: 1_000, event: { type: 'abort-due', switchId } });
   }
 
-  aim(targets: PodAddress[]): void {
-    this.changeSwitch({ targets });
-  }
-
   goTo(step: SwitchStep, why: string, at: number): Transition {
     this.changeSwitch({ step, tries: 0, why: clip(why) });
     this.noteStep(step, why, at);
-    this.state.phase = step === 'drain' ? 'draining' : 'handing-over';
+    if (!isUntouched(step)) this.state.phase = step === 'drain' ? 'draining' : 'handing-over';
     this.step();
     return this.decide(why);
+  }
+
+  awaitApproval(withinMs: number, at: number): Transition {
+    const { by = '' } = this.state.switch?.request ?? {};
+    const approvalUntil = at + withinMs;
+    this.changeSwitch({ approvalUntil });
+    const until = new Date(approvalUntil).toISOString();
+    return this.goTo('approval', `waits until ${until} for an approval by somebody else than ${by}`, at);
+  }
+
+  hear(answer: SwitchAnswer): void {
+    const heard = { ...answer, why: clip(answer.why) };
+    this.changeSwitch({ answers: [...(this.state.switch?.answers ?? []), heard].slice(-limits.answers) });
+  }
+
+  /** Those of a stage that have not answered yet. */
+  openHooks(stage: HookStage): HookTiming[] {
+    const { gates, answers = [] } = this.state.switch ?? {};
+    return (gates?.hooks ?? []).filter(
+      ({ at, name }) => at === stage && !answers.some((each) => each.stage === stage && each.from === name),
+    );
   }
 
   /** Asks the present step's question again after a pause. */
@@ -290,7 +321,16 @@ export class RegionDraft {
       case 'drain': {
         const holder = this.holder(tenure);
         const seq = this.seq();
-        return this.ask({ type: 'drain-and-hand-over', request, holder, tenure, targets, seq });
+        const { answers } = underWay;
+        return this.ask({
+          type: 'drain-and-hand-over',
+          request,
+          holder,
+          tenure,
+          targets,
+          seq,
+          ...(answers && { answers }),
+        });
       }
       case 'abort':
         return this.askAbort(`the holder ${tenure.pod} gave no answer to the drain`);
@@ -301,6 +341,12 @@ export class RegionDraft {
           switchId,
           via: this.via({ holderLast: true }),
         });
+      case 'approval':
+        return this.ask({ type: 'approval-timer', switchId, until: underWay.approvalUntil ?? 0 });
+      case 'before-release':
+      case 'after-release':
+      case 'after-takeover':
+        return this.askHooks(underWay, step);
       case 'successor':
         return this.ask({ type: 'await-successor', switchId, via: this.via({ holderLast: false }) });
     }
@@ -315,7 +361,15 @@ export class RegionDraft {
       Object.assign(this.state, { tenure: null, silentBeats: 0, beat: null, beatFrom: at });
     if (!receipt.to) return this.conclude('done', `the lock was released: ${receipt.why}`);
     const { region, pod, token } = receipt.to;
-    return this.goTo('successor', `handed over to ${region}/${pod} with token ${token}`, at);
+    const step = this.openHooks('after-release').length > 0 ? 'after-release' : 'successor';
+    return this.goTo(step, `handed over to ${region}/${pod} with token ${token}`, at);
+  }
+
+  /** The successor has begun, as far as can be known. */
+  takenOver(receipt: Receipt | null, why: string, at: number): Transition {
+    if (receipt) this.changeSwitch({ receipt });
+    if (this.openHooks('after-takeover').length > 0) return this.goTo('after-takeover', why, at);
+    return this.conclude('done', why);
   }
 
   conclude(result: SwitchOutcome['result'], why: string, receipt: Receipt | null = null): Transition {
@@ -323,7 +377,9 @@ export class RegionDraft {
     if (!underWay) return this.note(why);
     this.state.switch = null;
     this.state.phase = this.state.tenure ? 'active' : this.idle();
-    const known = receipt ?? underWay.receipt;
+    const { answers } = underWay;
+    const last = receipt ?? underWay.receipt;
+    const known = last && answers ? { ...last, answers } : last;
     this.remember(known, []);
     return this.answer(underWay.request, result, why, known, underWay.steps);
   }
@@ -366,6 +422,18 @@ export class RegionDraft {
     this.ask({ type: 'abort-switch', switchId, why, via: this.via({ holderLast: true }) });
   }
 
+  private askHooks({ request, tenure, receipt }: SwitchUnderWay, stage: HookStage): void {
+    const { switchId, to, reason, by } = request;
+    const { region, pod, token } = tenure;
+    const via = this.via({ holderLast: true });
+    for (const { name: hook, timeoutMs } of this.openHooks(stage)) {
+      const from = { region, pod, token };
+      const { lock } = this.state;
+      const question = { lock, hook, stage, switchId, from, to, reason, by, receipt };
+      this.ask({ type: 'hook', question, timeoutMs, via });
+    }
+  }
+
   private noteStep(step: SwitchStep, why: string, at: number): void {
     const { steps = [] } = this.state.switch ?? {};
     const record = { step, at: new Date(at).toISOString(), why: clip(why) };
@@ -391,7 +459,7 @@ export class RegionDraft {
     );
   }
 
-  private changeSwitch(change: Partial<SwitchUnderWay>): void {
+  changeSwitch(change: Partial<SwitchUnderWay>): void {
     if (this.state.switch) this.state.switch = { ...this.state.switch, ...change };
   }
 

@@ -41,10 +41,23 @@ export async function carryOut(
       }
       case 'preflight': {
         const { switchId, to, tenure, via } = effect;
-        return { type: 'preflight-done', switchId, ...(await findTargets({ to, tenure, via }, input)) };
+        const found = await findTargets({ to, tenure, via }, input);
+        const { approvalWithinMs, hooks } = settings;
+        const gates = { ...(approvalWithinMs && { approvalWithinMs }), ...(hooks && { hooks }) };
+        const guarded = Object.keys(gates).length > 0 && { gates };
+        return { type: 'preflight-done', switchId, ...found, ...guarded };
+      }
+      case 'approval-timer':
+        await sleep(Math.max(effect.until - Date.now(), 1), { summary: 'the time for an approval' });
+        return { type: 'approval-due', switchId: effect.switchId };
+      case 'hook': {
+        const { question, timeoutMs, via } = effect;
+        const summary = `${question.stage}: hook ${question.hook}`;
+        const answer = await firstAnswer(via, (pod) => callPod(pod, summary, timeoutMs).runHook(question));
+        return { type: 'hook-answered', switchId: question.switchId, answer };
       }
       case 'drain-and-hand-over': {
-        const { request, holder, tenure, targets, seq } = effect;
+        const { request, holder, tenure, targets, seq, answers } = effect;
         const { switchId, reason, by } = request;
         const summary = `${holder.pod} drains, hands over to ${targets[0]?.pod}: ${reason}`.slice(0, 200);
         const outcome = await callPod(holder, summary, settings.drainLimitMs).drainAndHandOver({
@@ -55,6 +68,7 @@ export async function carryOut(
           targets: targets.map(({ region, pod }) => ({ region, pod })),
           reason,
           by,
+          ...(answers && { answers }),
         });
         return { type: 'hand-over-answered', switchId, outcome };
       }
@@ -105,7 +119,13 @@ function unanswered(effect: RegionEffect, error: unknown): Happening | null {
       return { type: 'inspect-failed', token: effect.token, switchId: effect.switchId, why };
     case 'await-successor':
       return { type: 'successor-failed', switchId: effect.switchId, why };
+    case 'hook': {
+      const { stage, hook: from, switchId } = effect.question;
+      const at = new Date(Date.now()).toISOString();
+      return { type: 'hook-answered', switchId, answer: { stage, from, verdict: 'failed', at, why } };
+    }
     case 'later':
+    case 'approval-timer':
     case 'stand-down':
       // A pod that could not be told finds out by itself that its workflow is closed.
       return null;

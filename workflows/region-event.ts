@@ -1,9 +1,11 @@
 import type {
+  Approval,
   AwaitSuccessorResult,
   AwaitTenureResult,
   Force,
   ForceOutcome,
   HandOverOutcome,
+  HookQuestion,
   LockTruth,
   Mark,
   MarkResult,
@@ -11,9 +13,11 @@ import type {
   PodStopping,
   RenewLeaseResult,
   StartListenerResult,
+  SwitchAnswer,
   Tenure,
   TenureEnded,
 } from './contract';
+import type { SwitchGates } from './region-state';
 
 /** A pod and the base name of its two task queues. */
 export interface PodAddress {
@@ -74,7 +78,19 @@ export type Happening =
   /** `startListener` answered, or did not (`null`). */
   | { type: 'listener-checked'; token: number; result: StartListenerResult | null; why: string }
   /** The preflight's verdict: `failed` names every check that did not pass, `targets` who may take over. */
-  | { type: 'preflight-done'; switchId: string; failed: string[]; targets: PodAddress[] }
+  | {
+      type: 'preflight-done';
+      switchId: string;
+      failed: string[];
+      targets: PodAddress[];
+      gates?: SwitchGates;
+    }
+  /** Update: somebody approves of a switch, or does not. */
+  | { type: 'approval-answered'; approval: Approval }
+  /** Nobody has answered in time. */
+  | { type: 'approval-due'; switchId: string }
+  /** A hook answered, or did not (`failed`). */
+  | { type: 'hook-answered'; switchId: string; answer: SwitchAnswer }
   /** `drainAndHandOver` answered: handed over, resumed, refused or lost. */
   | { type: 'hand-over-answered'; switchId: string; outcome: HandOverOutcome }
   /** It did not, or etcd did not answer the pod: the outcome is unknown. */
@@ -120,7 +136,12 @@ export type RegionEffect =
       tenure: Tenure;
       targets: PodAddress[];
       seq: number;
+      answers?: SwitchAnswer[];
     }
+  /** `runHook` through the first of `via` that answers. */
+  | { type: 'hook'; question: HookQuestion; timeoutMs: number; via: PodAddress[] }
+  /** A pause until then, in ms since 1970, then `approval-due`. */
+  | { type: 'approval-timer'; switchId: string; until: number }
   /** `abortSwitch` through the first of `via` that answers. */
   | { type: 'abort-switch'; switchId: string; why: string; via: PodAddress[] }
   /** `inspectLock` through the first of `via` that answers. */

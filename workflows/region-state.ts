@@ -1,4 +1,14 @@
-import type { Attempt, Marked, Receipt, RegionPhase, StepRecord, SwitchOutcome, Tenure } from './contract';
+import type {
+  Attempt,
+  Marked,
+  Receipt,
+  RegionPhase,
+  RegionTimings,
+  StepRecord,
+  SwitchAnswer,
+  SwitchOutcome,
+  Tenure,
+} from './contract';
 import type { PodAddress, RegionEffect, RegionEvent, SwitchRequest } from './region-event';
 
 /** Everything a region workflow knows. Plain JSON, bounded, handed on by continue-as-new. */
@@ -52,12 +62,32 @@ export interface PodRecord {
 
 /**
  * preflight: nothing is touched yet.
+ * approval: somebody else's word is waited for.
+ * before-release: the hooks are asked.
  * drain: `drainAndHandOver` is asked, or will be asked again.
  * abort: it gave no answer; `aborted/<switch id>` is being committed.
  * settle: etcd is asked what happened.
+ * after-release: handed over; the hooks are told.
  * successor: handed over; the new holder's first message is awaited.
+ * after-takeover: the hooks are told.
  */
-export type SwitchStep = 'preflight' | 'drain' | 'abort' | 'settle' | 'successor';
+export type SwitchStep =
+  | 'preflight'
+  | 'approval'
+  | 'before-release'
+  | 'drain'
+  | 'abort'
+  | 'settle'
+  | 'after-release'
+  | 'successor'
+  | 'after-takeover';
+
+/** In which the old holder works on, and nobody has been told anything. */
+export const isUntouched = (step: SwitchStep): boolean =>
+  step === 'preflight' || step === 'approval' || step === 'before-release';
+/** In which the lock is another pod's. */
+export const isHandedOver = (step: SwitchStep): boolean =>
+  step === 'after-release' || step === 'successor' || step === 'after-takeover';
 
 export interface SwitchUnderWay {
   request: SwitchRequest;
@@ -73,7 +103,15 @@ export interface SwitchUnderWay {
   steps?: StepRecord[];
   /** An operator's abort, being committed beside the drain. */
   abort?: { reason: string; by: string };
+  /** Whose word is needed, as the preflight found it configured. */
+  gates?: SwitchGates;
+  /** Oldest first. */
+  answers?: SwitchAnswer[];
+  /** The approval is waited for until then, in ms since 1970. */
+  approvalUntil?: number;
 }
+
+export type SwitchGates = Pick<RegionTimings, 'approvalWithinMs' | 'hooks'>;
 
 export interface Transition {
   state: RegionState;
@@ -100,6 +138,8 @@ export const limits = {
   cordonRetryMs: 30_000,
   /** Steps kept of one switch. */
   steps: 20,
+  /** Answers of approval and hooks kept of one switch. */
+  answers: 20,
   /** Pods tried in turn for one question. */
   via: 4,
 } as const;
@@ -131,4 +171,8 @@ export function initialState(lock: string, region: string, startedAt: number): R
 
 /** Whether the run may end here and be continued: nothing is under way that only this run knows. */
 export const mayContinueAsNew = ({ phase, switch: underWay, beating }: RegionState): boolean =>
-  underWay === null && beating === null && phase !== 'draining' && phase !== 'handing-over';
+  // An approval may take hours; the state knows what is waited for.
+  (underWay === null || underWay.step === 'approval') &&
+  beating === null &&
+  phase !== 'draining' &&
+  phase !== 'handing-over';

@@ -7,12 +7,15 @@
  * tenure away when a switch is requested. What a pod has not answered is unknown, never "not done": only a
  * pod's answer, a newer tenure or etcd's own word end a tenure here.
  */
-import type { HandOverOutcome, LockTruth, RenewLeaseResult } from './contract';
+import type { Approval, HandOverOutcome, LockTruth, RenewLeaseResult, SwitchAnswer } from './contract';
 import { doneText, holderText, seconds } from './decision-text';
 import { RegionDraft } from './region-draft';
 import type { NoAnswer, PodAddress, RegionEvent, SwitchRequest } from './region-event';
 import {
+  isHandedOver,
+  isUntouched,
   limits,
+  type SwitchGates,
   type RegionState,
   type SwitchStep,
   type SwitchUnderWay,
@@ -28,6 +31,7 @@ const signals: ReadonlySet<RegionEvent['type']> = new Set([
   'tenure-ended',
   'switch-requested',
   'abort-requested',
+  'approval-answered',
   'malformed',
 ]);
 
@@ -55,6 +59,8 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
       return switchRequested(draft, event.request, event.at);
     case 'abort-requested':
       return abortRequested(draft, event);
+    case 'approval-answered':
+      return approvalAnswered(draft, event.approval, event.at);
     case 'marked':
       return marked(draft, event, event.at);
     case 'forced':
@@ -103,6 +109,8 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
       for (const { pod } of state.pods) draft.standDown(pod);
       return draft.decide('cancelled by an operator: every pod is told to stop standing');
     case 'preflight-done':
+    case 'approval-due':
+    case 'hook-answered':
     case 'hand-over-answered':
     case 'hand-over-failed':
     case 'switch-aborted':
@@ -229,18 +237,34 @@ function abortRequested(
   if (underWay?.request.switchId !== switchId)
     return draft.note(`${by} wants switch ${switchId} undone, which is not under way`);
   const who = `aborted by ${by} (${reason})`;
-  switch (underWay.step) {
-    case 'preflight':
-      return draft.conclude('rolled-back', `${who} before anything was touched`);
+  const { step } = underWay;
+  if (isUntouched(step)) return draft.conclude('rolled-back', `${who} before anything was touched`);
+  if (isHandedOver(step))
+    return draft.note(`${by} wants switch ${switchId} undone, too late: ${underWay.why}`);
+  switch (step) {
     case 'drain':
       draft.abort(reason, by);
       return draft.decide(`${who}: it is committed in etcd, then ${underWay.tenure.pod} consumes again`);
     case 'abort':
     case 'settle':
       return draft.note(`${by} wants switch ${switchId} undone, which is being done`);
-    case 'successor':
-      return draft.note(`${by} wants switch ${switchId} undone, too late: ${underWay.why}`);
+    default:
+      return draft.note(`${by} wants switch ${switchId} undone during ${step}`);
   }
+}
+
+/** Somebody else's word. The state of the lock may have changed meanwhile, so everything is checked again. */
+function approvalAnswered(
+  draft: RegionDraft,
+  { switchId, verdict, reason, by }: Approval,
+  at: number,
+): Transition {
+  const underWay = draft.state.switch;
+  if (underWay?.request.switchId !== switchId || underWay.step !== 'approval')
+    return draft.note(`${by} answers (${verdict}) to switch ${switchId}, which waits for no approval`);
+  if (verdict === 'veto') return draft.conclude('refused', `vetoed by ${by}: ${reason}`);
+  draft.hear({ stage: 'approval', from: by, verdict: 'ok', at: new Date(at).toISOString(), why: reason });
+  return draft.goTo('preflight', `approved by ${by} (${reason}): every check again`, at);
 }
 
 /** The old holder, if it lived here, is fenced: its tenure is over for everybody. */
@@ -298,11 +322,15 @@ function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
   }
   if (event.type === 'abort-due' || (underWay.abort && underWay.step === 'drain' && isOfAbort(event)))
     return ofOperatorsAbort(draft, underWay, event);
-  if (stepOf[event.type] !== underWay.step)
+  if ((event.type === 'hook-answered' ? event.answer.stage : stepOf[event.type]) !== underWay.step)
     return draft.note(`ignored ${event.type} of switch ${event.switchId} during ${underWay.step}`);
   switch (event.type) {
     case 'preflight-done':
-      return preflightDone(draft, event.failed, event.targets, event.at);
+      return preflightDone(draft, event, event.at);
+    case 'approval-due':
+      return draft.conclude('refused', 'nobody else has approved of it in time');
+    case 'hook-answered':
+      return hookAnswered(draft, underWay, event.answer, event.at);
     case 'hand-over-answered':
       return handOverAnswered(draft, underWay, event.outcome, event.at);
     case 'hand-over-failed':
@@ -321,11 +349,16 @@ function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
     case 'inspect-failed':
       return draft.tryLater(`what became of the switch could not be read: ${event.why}`);
     case 'successor-seen':
-      return draft.conclude('done', doneText(event.result.receipt ?? underWay.receipt), event.result.receipt);
+      return draft.takenOver(
+        event.result.receipt,
+        doneText(event.result.receipt ?? underWay.receipt),
+        event.at,
+      );
     case 'successor-failed':
-      return draft.conclude(
-        'done',
+      return draft.takenOver(
+        null,
         `${doneText(underWay.receipt)}; its first message is not known: ${event.why}`,
+        event.at,
       );
   }
 }
@@ -352,8 +385,9 @@ function ofOperatorsAbort(draft: RegionDraft, underWay: SwitchUnderWay, event: A
   }
 }
 
-const stepOf: Record<Exclude<SwitchEvent['type'], 'abort-due'>, SwitchStep | null> = {
+const stepOf: Record<Exclude<SwitchEvent['type'], 'abort-due' | 'hook-answered'>, SwitchStep | null> = {
   'preflight-done': 'preflight',
+  'approval-due': 'approval',
   'hand-over-answered': 'drain',
   'hand-over-failed': 'drain',
   'switch-aborted': 'abort',
@@ -365,11 +399,58 @@ const stepOf: Record<Exclude<SwitchEvent['type'], 'abort-due'>, SwitchStep | nul
   'step-due': null,
 };
 
-function preflightDone(draft: RegionDraft, failed: string[], targets: PodAddress[], at: number): Transition {
+interface Verdict {
+  failed: string[];
+  targets: PodAddress[];
+  gates?: SwitchGates;
+}
+
+function preflightDone(draft: RegionDraft, { failed, targets, gates }: Verdict, at: number): Transition {
   if (failed.length > 0 || targets.length === 0)
     return draft.conclude('refused', failed.join('; ') || 'nobody could take over');
-  draft.aim(targets);
-  return draft.goTo('drain', `drains, then hands over to ${targets.map(({ pod }) => pod).join(' or ')}`, at);
+  draft.changeSwitch({ targets, ...(gates && { gates }) });
+  const approved = draft.state.switch?.answers?.some(({ stage }) => stage === 'approval') ?? false;
+  if (gates?.approvalWithinMs && !approved) return draft.awaitApproval(gates.approvalWithinMs, at);
+  const hooks = draft.openHooks('before-release');
+  if (hooks.length > 0)
+    return draft.goTo('before-release', `asks ${hooks.map(({ name }) => name).join(', ')}`, at);
+  return drain(draft, targets, at);
+}
+
+const drain = (draft: RegionDraft, targets: PodAddress[], at: number): Transition =>
+  draft.goTo('drain', `drains, then hands over to ${targets.map(({ pod }) => pod).join(' or ')}`, at);
+
+/** The step goes on when all of its hooks have answered: an answer on its way is not lost. */
+function hookAnswered(
+  draft: RegionDraft,
+  { targets, gates, receipt }: SwitchUnderWay,
+  answer: SwitchAnswer,
+  at: number,
+): Transition {
+  const { stage, from, verdict, why } = answer;
+  const sentence = `hook ${from}: ${verdict}: ${why}`;
+  if (stage === 'approval' || !draft.openHooks(stage).some(({ name }) => name === from))
+    return draft.note(`ignored ${sentence}`);
+  draft.hear(answer);
+  const open = draft.openHooks(stage);
+  if (open.length > 0) return draft.note(`${sentence}; ${open.length} more are asked`);
+  switch (stage) {
+    case 'before-release': {
+      const goesOn = ({ from: name }: SwitchAnswer): boolean =>
+        gates?.hooks?.find((hook) => hook.name === name)?.onFailure === 'go-on';
+      const against = (draft.state.switch?.answers ?? []).filter(
+        (each) =>
+          each.stage === stage && (each.verdict === 'vetoed' || (each.verdict === 'failed' && !goesOn(each))),
+      );
+      if (against.length === 0) return drain(draft, targets, at);
+      const said = against.map((each) => `hook ${each.from} ${each.verdict}: ${each.why}`);
+      return draft.conclude('refused', `stopped before the release: ${said.join('; ')}`);
+    }
+    case 'after-release':
+      return draft.goTo('successor', sentence, at);
+    case 'after-takeover':
+      return draft.conclude('done', doneText(receipt));
+  }
 }
 
 function handOverAnswered(

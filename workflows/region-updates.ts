@@ -1,6 +1,7 @@
 import { ApplicationFailure, condition, isCancellation, setHandler } from '@temporalio/workflow';
 import {
   abortSwitchUpdate,
+  approveUpdate,
   askAgain,
   forceUpdate,
   markKinds,
@@ -16,9 +17,11 @@ import { RegionDraft } from './region-draft';
 import type { Happening } from './region-event';
 import type { RegionState } from './region-state';
 import { callPod, firstAnswer } from './pod-calls';
-import { outcomeOf, whyNotAbort, whyNotSwitch } from './update-check';
+import { runningOutcome } from './region-view';
+import { outcomeOf, whyNotAbort, whyNotApprove, whyNotSwitch } from './update-check';
 import {
   readAbortSwitch,
+  readApprove,
   readForce,
   readMark,
   readPreflight,
@@ -40,9 +43,13 @@ interface Region {
  * hand anything on: workflow time stands still in between.
  */
 export function handleUpdates({ input, state, push, closing }: Region): void {
-  const conclusion = async (switchId: string): Promise<SwitchOutcome> => {
-    await condition(() => outcomeOf(state(), switchId) !== undefined || closing());
-    const outcome = outcomeOf(state(), switchId);
+  const waitsForApproval = (switchId: string): boolean => {
+    const { switch: underWay } = state();
+    return underWay?.request.switchId === switchId && underWay.step === 'approval';
+  };
+  const conclusion = async (switchId: string, enough = (): boolean => false): Promise<SwitchOutcome> => {
+    await condition(() => outcomeOf(state(), switchId) !== undefined || enough() || closing());
+    const outcome = outcomeOf(state(), switchId) ?? (enough() ? runningOutcome(state()) : null);
     if (outcome) return outcome;
     const message = `the run ends: ask again for switch ${switchId}`;
     throw ApplicationFailure.create({ type: askAgain, message, nonRetryable: true });
@@ -55,7 +62,8 @@ export function handleUpdates({ input, state, push, closing }: Region): void {
       const { switchId } = happening.request;
       // Asked for before: its outcome is the answer, whenever it comes.
       if (state().switch?.request.switchId !== switchId && !outcomeOf(state(), switchId)) push(happening);
-      return conclusion(switchId);
+      // An approval may take hours: the state waits for it, and nobody else has to.
+      return conclusion(switchId, () => waitsForApproval(switchId));
     },
     {
       validator(payload: unknown) {
@@ -74,6 +82,22 @@ export function handleUpdates({ input, state, push, closing }: Region): void {
     {
       validator(payload: unknown) {
         const why = whyNotAbort(state(), readAbortSwitch(payload).switchId);
+        if (why !== null) throw turnDown(why);
+      },
+    },
+  );
+  setHandler(
+    approveUpdate,
+    async (payload: unknown) => {
+      const approval = readApprove(payload);
+      const { switchId } = approval;
+      push({ type: 'approval-answered', approval });
+      await condition(() => !waitsForApproval(switchId) || closing());
+      return { why: outcomeOf(state(), switchId)?.why ?? state().switch?.why ?? state().why };
+    },
+    {
+      validator(payload: unknown) {
+        const why = whyNotApprove(state(), readApprove(payload));
         if (why !== null) throw turnDown(why);
       },
     },

@@ -4,6 +4,7 @@ import type { RegionState } from './region-state';
 /** The answer to the status query. */
 export function statusOf(state: RegionState): RegionStatus {
   const { lock, region, phase, tenure, why, beat, receipts, attempts, runs, signals, silentBeats } = state;
+  const running = runningOutcome(state);
   return {
     lock,
     region,
@@ -16,7 +17,7 @@ export function statusOf(state: RegionState): RegionStatus {
       silent: unanswered > 0 || (pod === tenure?.pod && silentBeats > 0),
     })),
     beat,
-    lastSwitches: [...underWay(state), ...state.lastSwitches],
+    lastSwitches: running ? [running, ...state.lastSwitches] : state.lastSwitches,
     receipts,
     attempts,
     runs,
@@ -25,10 +26,11 @@ export function statusOf(state: RegionState): RegionStatus {
   };
 }
 
-function underWay({ switch: present }: RegionState): SwitchOutcome[] {
-  if (!present) return [];
+/** The switch under way, if there is one. */
+export function runningOutcome({ switch: present }: RegionState): SwitchOutcome | null {
+  if (!present) return null;
   const { request, why, receipt, steps } = present;
-  return [{ ...request, result: 'running', why, receipt, ...(steps === undefined ? {} : { steps }) }];
+  return { ...request, result: 'running', why, receipt, ...(steps === undefined ? {} : { steps }) };
 }
 
 /** What the Temporal UI shows as the workflow's current details, in Markdown. */

@@ -1,6 +1,6 @@
-import type { SwitchOutcome } from './contract';
+import type { Approval, SwitchOutcome } from './contract';
 import type { RegionEvent, SwitchRequest } from './region-event';
-import type { RegionState } from './region-state';
+import { isHandedOver, type RegionState } from './region-state';
 
 /** What an update's validator looks at, before anything enters history: `null` lets it in. */
 export type Verdict = string | null;
@@ -31,8 +31,20 @@ export function whyNotAbort(state: RegionState, switchId: string): Verdict {
     return waitingRequest(state)?.switchId === switchId
       ? null
       : `switch ${switchId} is not known to the workflow of ${lock} in ${region}`;
-  if (underWay.step === 'successor')
+  if (isHandedOver(underWay.step))
     return `switch ${switchId} cannot be undone any more: ${underWay.why}; ask for a switch back instead`;
+  return null;
+}
+
+/** Why an answer is not wanted, or not from this one. */
+export function whyNotApprove(state: RegionState, { switchId, verdict, by }: Approval): Verdict {
+  const { switch: underWay, lock, region } = state;
+  if (underWay?.request.switchId !== switchId)
+    return `switch ${switchId} is not under way by the word of the workflow of ${lock} in ${region}`;
+  const { step, request, why } = underWay;
+  if (step !== 'approval') return `switch ${switchId} does not wait for an approval: ${why}`;
+  if (verdict === 'approve' && by === request.by)
+    return `switch ${switchId} was asked for by ${by}: it must be approved by somebody else`;
   return null;
 }
 

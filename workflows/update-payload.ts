@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/workflow';
-import { type Force, type Mark, turnedDown } from './contract';
+import { type Approval, type Force, type Mark, turnedDown } from './contract';
 import type { Happening } from './region-event';
 import { cut, isName, isRecord, kind, readGracefulSwitch, wantsName } from './signal-payload';
 
@@ -38,6 +38,18 @@ export function readAbortSwitch(payload: unknown): Happening & { type: 'abort-re
   if (typeof by !== 'string') throw turnDown(`abortSwitch: by: expected text, got ${kind(by)}`);
   inTime(payload, 'abortSwitch');
   return { type: 'abort-requested', switchId, reason: cut(reason), by: cut(by) };
+}
+
+export function readApprove(payload: unknown): Approval {
+  if (!isRecord(payload)) throw turnDown(`approve: expected an object, got ${kind(payload)}`);
+  const { switchId, verdict, reason, by } = payload;
+  if (!isName(switchId)) throw turnDown(`approve: switchId: ${wantsName}, got ${kind(switchId)}`);
+  if (verdict !== 'approve' && verdict !== 'veto')
+    throw turnDown(`approve: verdict: expected approve or veto, got ${kind(verdict)}`);
+  if (typeof reason !== 'string') throw turnDown(`approve: reason: expected text, got ${kind(reason)}`);
+  if (!isName(by)) throw turnDown(`approve: by: ${wantsName}, got ${kind(by)}`);
+  inTime(payload, 'approve');
+  return { switchId, verdict, reason: cut(reason), by };
 }
 
 export function readForce(payload: unknown): Force {

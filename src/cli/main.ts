@@ -35,6 +35,14 @@ const commands: Record<string, Command> = {
     summary: 'undo the switch under way',
     run: async (argv) => (await import('./abort.js')).run(argv),
   },
+  approve: {
+    summary: 'let a switch go on that waits for an approval',
+    run: async (argv) => (await import('./approve.js')).run('approve', argv),
+  },
+  veto: {
+    summary: 'end a switch that waits for an approval',
+    run: async (argv) => (await import('./approve.js')).run('veto', argv),
+  },
   group: {
     summary: 'switch several locks together: all of them, or none',
     run: async (argv) => (await import('./group.js')).run(argv),

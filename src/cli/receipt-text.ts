@@ -1,4 +1,4 @@
-import type { Party, Receipt } from '../../workflows/contract';
+import type { Party, Receipt, SwitchAnswer } from '../../workflows/contract';
 import { fields } from './table';
 
 /** A receipt for an operator. A figure that nobody knows is said to be unknown. */
@@ -15,6 +15,7 @@ export function receiptText(receipt: Receipt): string {
     ['drained', figure(drained, 'messages finished')],
     ['requeued', figure(requeued, 'messages returned unworked')],
     ['gap', gap(gapMs, firstStartedAt)],
+    ...(receipt.answers ?? []).map(answerField),
     ['switch id', receipt.id],
   ]);
 }
@@ -25,6 +26,9 @@ export function receiptLine({ cause, from, to, why, by }: Receipt): string {
     from === null ? `token ${to?.token ?? 'none'}` : `token ${from.token} → ${to?.token ?? 'none'}`;
   return `${cause} ${from?.region ?? 'nobody'} → ${to?.region ?? 'nobody'} (${tokens}): ${why} (by ${by})`;
 }
+
+const answerField = ({ stage, from, verdict, why }: SwitchAnswer): [string, string] =>
+  stage === 'approval' ? ['approved', `by ${from}: ${why}`] : [stage, `hook ${from}: ${verdict}: ${why}`];
 
 const party = ({ region, pod, token }: Party): string => `${region}, pod ${pod}, token ${token}`;
 

@@ -27,7 +27,7 @@ const spec = {
     timeout: {
       value: 'SECONDS',
       whole: { min: 1, max: 86_400 },
-      help: "then the switch is aborted (default: the lock's drain limit and 30 s)",
+      help: "then the switch is aborted (default: the lock's limits for drain, approval and hooks, and 30 s)",
     },
     ...configOption,
     ...jsonOption,

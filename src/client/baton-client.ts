@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Force, Mark, Receipt, StepRecord, SwitchOutcome } from '../../workflows/contract';
+import type {
+  Approval,
+  Force,
+  HookStage,
+  Mark,
+  Receipt,
+  StepRecord,
+  SwitchOutcome,
+} from '../../workflows/contract';
 import type {
   DrillReport,
   GroupControl,
@@ -14,7 +22,7 @@ import { loadConfig } from '../config/load-config';
 import type { LockStore, LockView } from '../pod/lock-store';
 import { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './errors';
 import type { Operations, ScheduledSwitch, ScheduleTime } from './operations';
-import { awaitFirstMessage, PlannedSwitch } from './planned-switch';
+import { awaitFirstMessage, PlannedSwitch, type SwitchTiming } from './planned-switch';
 import { askPreflight, type PreflightAnswer } from './preflight';
 import { type Answer, noAnswerText, type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
 import { Servers } from './servers';
@@ -40,7 +48,7 @@ export interface SwitchOptions extends Who {
   to: string;
   /** Under which it can be asked for again. Default: a new one. */
   switchId?: string;
-  /** ms; then the switch is aborted. Default: the lock's drain limit and 30 s. */
+  /** ms; then the switch is aborted. Default: the lock's limits for drain, approval and hooks, and 30 s. */
   timeoutMs?: number;
   /** Told of each step as it happens, in one sentence. */
   onStep?: (line: string) => void;
@@ -84,7 +92,10 @@ export interface Marking {
 
 /** On top of the drain limit: preflight, hand-over and the new holder's first message. */
 const beyondDrainMs = 30_000;
+/** For the workflow's first-message wait, on top of the hooks' own limits. */
+const toldGraceMs = 8_000;
 const timing = { firstMessageMs: 3_000, contactMs: 5_000, pollMs: 100 };
+
 /** As many receipts as etcd keeps of one lock. */
 const allReceipts = 1_000;
 const abortLimitMs = 120_000;
@@ -133,13 +144,14 @@ export class BatonClient {
   /** Makes `to` the active region of a lock, and returns the receipt. */
   async switchTo(options: SwitchOptions): Promise<SwitchDone> {
     const { lock, to, reason, by, switchId = randomUUID(), onStep = () => undefined } = options;
-    const { drainLimitMs } = this.settings(lock);
+    const settings = this.settings(lock);
     this.checkRegion(to);
+    const { limitMs, told } = waits(settings);
     const planned = new PlannedSwitch(
       { lock, switchId, to, reason, by },
       await this.servers.store(lock),
       this.lazyWorkflows(),
-      { ...timing, timeoutMs: options.timeoutMs ?? drainLimitMs + beyondDrainMs },
+      { ...timing, told, timeoutMs: options.timeoutMs ?? limitMs },
       onStep,
     );
     const result = await planned.run();
@@ -267,6 +279,31 @@ export class BatonClient {
         throw new TurnedDownError(`the workflow of ${lock} in ${found.region} is not running any more`);
     }
     throw new TurnedDownError(`no outcome of switch ${found.switchId} within ${abortLimitMs / 1000} s`);
+  }
+
+  /** Approves of the switch that waits for it, or of the one with this id. @returns what comes of it. */
+  approve(lock: string, who: Who, switchId?: string): Promise<string> {
+    return this.answerSwitch(lock, 'approve', who, switchId);
+  }
+
+  /** Ends the switch that waits for an approval, or the one with this id. */
+  veto(lock: string, who: Who, switchId?: string): Promise<string> {
+    return this.answerSwitch(lock, 'veto', who, switchId);
+  }
+
+  private async answerSwitch(
+    lock: string,
+    verdict: Approval['verdict'],
+    who: Who,
+    switchId?: string,
+  ): Promise<string> {
+    this.settings(lock);
+    const workflows = await this.servers.workflows();
+    const found = await this.findSwitch(workflows, lock, switchId);
+    const approval = { switchId: found.switchId, verdict, ...who };
+    const answer = await workflows.approve(lock, found.region, approval);
+    if (answer.outcome === 'answered') return answer.answer.why;
+    throw new TurnedDownError(noAnswerText(answer));
   }
 
   /**
@@ -461,4 +498,17 @@ export class BatonClient {
       status: async (...call) => (await this.servers.workflows()).status(...call),
     };
   }
+}
+
+/** How long a planned switch of the lock may take as a whole, and what is waited for after its hand-over. */
+function waits({ drainLimitMs, approvalWithinMs, hooks }: LockSettings): {
+  limitMs: number;
+  told: SwitchTiming['told'];
+} {
+  const longest = (at: HookStage): number =>
+    Math.max(0, ...hooks.filter((hook) => hook.at === at).map(({ timeoutMs }) => timeoutMs));
+  const after = hooks.filter(({ at }) => at !== 'before-release');
+  const afterMs = longest('after-release') + longest('after-takeover');
+  const limitMs = drainLimitMs + approvalWithinMs + longest('before-release') + beyondDrainMs;
+  return { limitMs, told: { hooks: after.length, limitMs: after.length > 0 ? afterMs + toldGraceMs : 0 } };
 }

@@ -26,6 +26,8 @@ export interface SwitchTiming {
   timeoutMs: number;
   /** How long to wait, after the hand-over, for the new holder's first message. An empty queue has none. */
   firstMessageMs: number;
+  /** Hooks that are told after the hand-over, and how long to wait for what they say. */
+  told: { hooks: number; limitMs: number };
   /** Temporal must have answered once by then, or the switch is aborted. */
   contactMs: number;
   pollMs: number;
@@ -46,6 +48,8 @@ export class PlannedSwitch {
   private steps: StepRecord[] = [];
   private over = false;
   private reached = false;
+  /** It waits for an approval: the workflow is looked at from now on, not asked. */
+  private looksOnly = false;
 
   constructor(
     private readonly request: SwitchRequest,
@@ -76,6 +80,7 @@ export class PlannedSwitch {
       // Its failure counts only as long as somebody waits for it.
       answered.catch(() => undefined);
       for (let turn = 0; performance.now() < this.deadline; turn++) {
+        if (this.looksOnly) await this.nap();
         const result = (await Promise.race([answered, this.nap()])) ?? (await this.look(region, turn));
         if (result) return result;
       }
@@ -97,7 +102,10 @@ export class PlannedSwitch {
       try {
         const answer = await this.workflows.switchTo(lock, from, request);
         this.reached = true;
-        if (answer.outcome === 'answered') return await this.concluded(answer.answer);
+        if (answer.outcome === 'answered') {
+          this.looksOnly = answer.answer.result === 'running';
+          return await this.concluded(answer.answer);
+        }
         if (answer.outcome === 'turned-down') return await this.unlessDone(answer.why);
         if (answer.outcome === 'not-running')
           return await this.unlessDone(
@@ -115,8 +123,10 @@ export class PlannedSwitch {
     return null;
   }
 
-  private async concluded({ result, why, receipt, steps }: SwitchOutcome): Promise<SwitchResult> {
+  /** `null`: it waits for an approval, and nobody has to wait with it. */
+  private async concluded({ result, why, receipt, steps }: SwitchOutcome): Promise<SwitchResult | null> {
     this.noteSteps(steps);
+    if (result === 'running') return null;
     if (result === 'done' && receipt) return this.done(receipt);
     return this.unlessDone(`${result}: ${why}`);
   }
@@ -139,6 +149,7 @@ export class PlannedSwitch {
       const found =
         status === 'not-running' ? undefined : status.lastSwitches.find((each) => each.switchId === switchId);
       this.noteSteps(found?.steps);
+      if (this.looksOnly && found && found.result !== 'running') return await this.concluded(found);
       // What a step says of itself first is said with its name.
       if (found?.result === 'running' && found.why !== this.steps.at(-1)?.why) this.say(found.why);
     } catch (error) {
@@ -161,10 +172,26 @@ export class PlannedSwitch {
   private async done(receipt: Receipt): Promise<SwitchResult> {
     const { firstMessageMs, pollMs } = this.timing;
     const limitMs = Math.min(this.deadline - performance.now(), firstMessageMs);
-    const latest = await awaitFirstMessage(receipt, () => this.readReceipt(), limitMs, pollMs);
+    const worked = await awaitFirstMessage(receipt, () => this.readReceipt(), limitMs, pollMs);
+    const latest = await this.untilTold(worked);
     const where =
       latest.to === null ? 'released' : `handed over to ${latest.to.region} (pod ${latest.to.pod})`;
     return { outcome: 'done', why: `${this.request.lock} was ${where}`, receipt: latest, steps: this.steps };
+  }
+
+  /** The workflow tells the hooks; what they say gets into the receipt. */
+  private async untilTold(receipt: Receipt): Promise<Receipt> {
+    const { told, pollMs } = this.timing;
+    const giveUpAt = performance.now() + told.limitMs;
+    const missing = ({ answers = [] }: Receipt): boolean =>
+      answers.filter(({ stage }) => stage === 'after-release' || stage === 'after-takeover').length <
+      told.hooks;
+    let latest = receipt;
+    while (missing(latest) && performance.now() < giveUpAt) {
+      await sleep(pollMs);
+      latest = (await this.readReceipt()) ?? latest;
+    }
+    return latest;
   }
 
   private notDone(why: string): SwitchResult {

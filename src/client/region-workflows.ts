@@ -1,5 +1,6 @@
 import type {
   AbortSwitch,
+  Approval,
   Force,
   ForceOutcome,
   Mark,
@@ -38,6 +39,8 @@ export interface RegionWorkflows {
   /** Waits for the outcome some seconds; asked again under the same switch id it goes on waiting. */
   switchTo(lock: string, region: string, request: SwitchTo): Promise<Answer<SwitchOutcome>>;
   abortSwitch(lock: string, region: string, request: AbortSwitch): Promise<Answer<SwitchOutcome>>;
+  /** Answers a switch that waits for an approval. */
+  approve(lock: string, region: string, approval: Approval): Promise<Answer<{ why: string }>>;
   /** Takes the lock from a holder that does not answer. Idempotent under its switch id. */
   force(lock: string, region: string, force: Force): Promise<Answer<ForceOutcome>>;
   /** Sets or takes away an operator's mark, in etcd. Idempotent. */

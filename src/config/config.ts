@@ -1,3 +1,5 @@
+import type { HookTiming } from '../../workflows/contract';
+
 /** The checked configuration. Built only by `loadConfig`; every relation between the values holds. */
 export interface Config {
   regions: RegionSettings[];
@@ -53,6 +55,10 @@ export interface LockSettings {
   maxFailureRate: number;
   /** Minimal time between two changes of holder by a planned switch. Default 0. */
   minSwitchIntervalMs: number;
+  /** A planned switch waits so long for `baton approve` by somebody else than who asked. Default 0: for nobody. */
+  approvalWithinMs: number;
+  /** Asked or told about each planned switch. Default: none. */
+  hooks: HookSettings[];
   /** Automatic changes of region within an hour; past that the lock stays until `baton ack`. Default 6. */
   maxChangesPerHour: number;
   /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 2,000. */
@@ -62,6 +68,16 @@ export interface LockSettings {
   handler: string;
   /** Whether this lock's listener process serves other locks too. Default `shared`. */
   process: 'shared' | 'own';
+}
+
+/** Exactly one of `url` and `command`. */
+export interface HookSettings extends HookTiming {
+  /** Gets a POST with JSON; 2xx goes on, 403 and 409 veto. */
+  url?: string;
+  /** Program and arguments, without a shell; gets the same on standard input; exit code 0 goes on, 1 vetoes. */
+  command?: string[];
+  /** Where the command runs: the folder of baton.yaml. */
+  folder: string;
 }
 
 export interface QueueSettings {

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
-import type { LockSettings, QueueSettings } from './config';
+import { hookStages } from '../../workflows/contract';
+import type { HookSettings, LockSettings, QueueSettings } from './config';
 import type { ConfigProblem } from './config-error';
 import { completeTiming, timingProblems } from './lock-timing';
 import type { GivenLock } from './schema';
@@ -49,6 +50,9 @@ export function completeLock(
       expected: `must be a file; there is none at ${handler}`,
     });
 
+  if (![...origin.wrong].some((setting) => setting.startsWith('hooks')))
+    problems.push(...hookProblems(`${prefix}.hooks`, given.hooks ?? []));
+
   const settings: LockSettings = {
     name: origin.name,
     ...timing,
@@ -57,6 +61,8 @@ export function completeLock(
     healthLimitMs: given.healthLimitMs ?? 10_000,
     minSwitchIntervalMs: given.minSwitchIntervalMs ?? 0,
     maxFailureRate: given.maxFailureRate ?? 1,
+    approvalWithinMs: given.approvalWithinMs ?? 0,
+    hooks: (given.hooks ?? []).map((hook) => completeHook(hook, origin.folder)),
     maxChangesPerHour: given.maxChangesPerHour ?? 6,
     historyLimit: given.historyLimit ?? 2_000,
     queue,
@@ -64,6 +70,42 @@ export function completeLock(
     process: given.process ?? 'shared',
   };
   return { settings, problems };
+}
+
+type GivenHook = NonNullable<GivenLock['hooks']>[number];
+
+function completeHook(given: GivenHook, folder: string): HookSettings {
+  const { name = '', at = 'before-release', timeoutMs = 5_000, onFailure = 'stop', url, command } = given;
+  const call = { ...(url !== undefined && { url }), ...(command !== undefined && { command }) };
+  return { name, at, timeoutMs, onFailure, ...call, folder };
+}
+
+function hookProblems(prefix: string, hooks: GivenHook[]): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const [index, { name, at, url, command, onFailure }] of hooks.entries()) {
+    const setting = `${prefix}.${index}`;
+    if (name === undefined) problems.push({ setting: `${setting}.name`, expected: 'must be given' });
+    else if (hooks.findIndex((other) => other.name === name) !== index)
+      problems.push({
+        setting: `${setting}.name`,
+        value: name,
+        expected: 'must not be the name of another hook',
+      });
+    if (at === undefined)
+      problems.push({
+        setting: `${setting}.at`,
+        expected: `must be given: one of ${hookStages.join(', ')}`,
+      });
+    if ((url === undefined) === (command === undefined))
+      problems.push({ setting, expected: 'must have exactly one of url and command' });
+    if (onFailure !== undefined && at !== undefined && at !== 'before-release')
+      problems.push({
+        setting: `${setting}.onFailure`,
+        value: onFailure,
+        expected: `is for hooks at before-release only, and this one is at ${at}: nothing can be stopped any more`,
+      });
+  }
+  return problems;
 }
 
 /** A default gives way when a given value would break its relation. */

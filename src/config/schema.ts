@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { hookStages } from '../../workflows/contract';
 
 /**
  * The shape of baton.yaml: names, types and absolute bounds. Relations between values are in lock-timing.ts
@@ -57,6 +58,19 @@ const queue = map({
   heartbeatSeconds: count(1, 60),
 }).partial();
 
+const hookUrlRule = 'must be an address like https://host/path';
+const commandRule = 'must be a list of a program and its arguments, as [./check.sh, --strict]';
+const hook = map({
+  name: z.string({ error: nameRule }).regex(namePattern, { error: nameRule }),
+  at: z.enum(hookStages, { error: `must be one of ${hookStages.join(', ')}` }),
+  url: z
+    .string({ error: hookUrlRule })
+    .refine((url) => hasScheme(url, ['http:', 'https:']), { error: hookUrlRule }),
+  command: z.array(z.string({ error: commandRule }), { error: commandRule }).min(1, { error: commandRule }),
+  timeoutMs: ms(100, 600_000),
+  onFailure: z.enum(['stop', 'go-on'], { error: 'must be stop or go-on' }),
+}).partial();
+
 export const lockSchema = map({
   leaseTtlMs: z
     .number({ error: ttlRule })
@@ -73,6 +87,8 @@ export const lockSchema = map({
   requestTimeoutMs: ms(50),
   minSwitchIntervalMs: ms(0),
   maxChangesPerHour: count(1, 1_000),
+  approvalWithinMs: ms(0, 7 * 24 * hourMs),
+  hooks: z.array(hook, { error: 'must be a list of hooks' }).max(10, { error: 'must be 10 hooks at most' }),
   // Temporal ends a workflow at 51,200 events; one switch must still fit above the limit.
   historyLimit: count(100, 40_000),
   queue,

@@ -1,6 +1,6 @@
 import type { IResponseOp, ITxnRequest } from 'etcd3';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
-import type { Mark, MarkResult, Receipt } from '../../workflows/contract';
+import type { Mark, MarkResult, Receipt, SwitchAnswer } from '../../workflows/contract';
 import type {
   CandidateWrite,
   ChangeResult,
@@ -232,6 +232,10 @@ export class EtcdLock implements LockStore {
 
   completeReceipt(id: string, firstStartedAt: string): Promise<Receipt | null> {
     return this.receiptLog.complete(id, firstStartedAt);
+  }
+
+  addAnswer(id: string, answer: SwitchAnswer): Promise<Receipt | null> {
+    return this.receiptLog.addAnswer(id, answer);
   }
 
   trimReceipts(keep: number): Promise<void> {

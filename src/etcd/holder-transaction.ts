@@ -133,6 +133,7 @@ function receiptOf(keys: LockKeys, change: HolderChange, at: string): Receipt {
     lastFinishedAt: change.lastFinishedAt ?? finishedBefore,
     firstStartedAt: null,
     gapMs: null,
+    ...(change.answers && { answers: change.answers }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RefusedError } from '../../activities/errors';
+import { hookStages } from '../../workflows/contract';
 
 const safeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const maxNameLength = 200;
@@ -118,6 +119,17 @@ export const schemas = {
     lastFinishedAt: z.string().nullable(),
     firstStartedAt: z.string().nullable(),
     gapMs: z.number().nullable(),
+    answers: z
+      .array(
+        z.object({
+          stage: z.enum(['approval', ...hookStages]),
+          from: z.string(),
+          verdict: z.enum(['ok', 'vetoed', 'failed']),
+          at: z.string(),
+          why: z.string(),
+        }),
+      )
+      .exactOptional(),
   }),
 };
 

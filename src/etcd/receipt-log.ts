@@ -1,6 +1,6 @@
 import type { IKeyValue } from 'etcd3';
 import { UnknownOutcomeError } from '../../activities/errors';
-import type { Receipt } from '../../workflows/contract';
+import type { Receipt, SwitchAnswer } from '../../workflows/contract';
 import type { EtcdClient } from './etcd-client';
 import { get, put, remove, unchanged } from './holder-transaction';
 import { encodeValue, prefixEnd, revisionNumber, type LockKeys } from './lock-keys';
@@ -45,21 +45,42 @@ export class ReceiptLog {
   }
 
   /** The first call decides; `null` when there is no such receipt. */
-  async complete(id: string, firstStartedAt: string): Promise<Receipt | null> {
+  complete(id: string, firstStartedAt: string): Promise<Receipt | null> {
+    return this.change(`complete receipt ${id}`, id, (receipt) => {
+      if (receipt.firstStartedAt !== null) return receipt;
+      const { lastFinishedAt } = receipt;
+      const gapMs = lastFinishedAt === null ? NaN : Date.parse(firstStartedAt) - Date.parse(lastFinishedAt);
+      return { ...receipt, firstStartedAt, gapMs: Number.isNaN(gapMs) ? null : gapMs };
+    });
+  }
+
+  /** Once for each stage and sender. */
+  addAnswer(id: string, answer: SwitchAnswer): Promise<Receipt | null> {
+    return this.change(`add an answer to receipt ${id}`, id, (receipt) => {
+      const { answers = [] } = receipt;
+      const known = answers.some(({ stage, from }) => stage === answer.stage && from === answer.from);
+      return known ? receipt : { ...receipt, answers: [...answers, answer] };
+    });
+  }
+
+  /** `edit` returns the same object where nothing is to be written. */
+  private async change(
+    what: string,
+    id: string,
+    edit: (receipt: Receipt) => Receipt,
+  ): Promise<Receipt | null> {
     let kv = await this.readKey(id);
     for (let swap = 0; swap < maxSwaps && kv; swap += 1) {
       const receipt = this.parse(kv);
-      if (!receipt || receipt.firstStartedAt !== null) return receipt;
-      const { lastFinishedAt } = receipt;
-      const gapMs = lastFinishedAt === null ? NaN : Date.parse(firstStartedAt) - Date.parse(lastFinishedAt);
-      const completed = { ...receipt, firstStartedAt, gapMs: Number.isNaN(gapMs) ? null : gapMs };
+      const edited = receipt && edit(receipt);
+      if (edited === null || edited === receipt) return receipt;
       const key = this.keys.receipt(id);
-      const answer = await this.client.txn(`complete receipt ${id}`, {
+      const answer = await this.client.txn(what, {
         compare: [unchanged(key, { modRevision: revisionNumber(kv.mod_revision) })],
-        success: [put(key, encodeValue('receipt', completed))],
+        success: [put(key, encodeValue('receipt', edited))],
         failure: [get(key)],
       });
-      if (answer.succeeded) return completed;
+      if (answer.succeeded) return edited;
       kv = answer.responses[0]?.response_range.kvs[0] ?? null;
     }
     if (kv) throw new UnknownOutcomeError(`receipt ${id} was changed by others ${maxSwaps} times in a row`);

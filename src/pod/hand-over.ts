@@ -225,8 +225,9 @@ export class HandOver {
     const figures = await this.drain(running);
     const refusals: string[] = [];
     for (const to of preparedFirst(input.targets, prepared)) {
-      const { switchId: id, reason: why, by } = input;
-      const result = await this.put(running, { id, to, cause: 'switch', why, by, ...figures });
+      const { switchId: id, reason: why, by, answers } = input;
+      const asked = { id, to, cause: 'switch' as const, why, by, ...(answers && { answers }) };
+      const result = await this.put(running, { ...asked, ...figures });
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
         agent.observe(result.view);

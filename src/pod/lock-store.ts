@@ -6,6 +6,7 @@ import type {
   Marked,
   MarkResult,
   Receipt,
+  SwitchAnswer,
 } from '../../workflows/contract';
 
 /** The holder key as read; `token` is its mod revision. */
@@ -73,6 +74,7 @@ export interface HolderChange {
   drained?: number;
   requeued?: number;
   lastFinishedAt?: string;
+  answers?: SwitchAnswer[];
 }
 
 /** A transaction that deletes `holder` of the tenure `token`. */
@@ -156,6 +158,8 @@ export interface LockStore {
   listReceipts(limit: number): Promise<Receipt[]>;
   /** Adds the first message's start and the gap to the receipt of a tenure. Keeps its create revision. */
   completeReceipt(id: string, firstStartedAt: string): Promise<Receipt | null>;
+  /** Adds an answer to the receipt, once for each stage and sender. `null`: there is no such receipt. */
+  addAnswer(id: string, answer: SwitchAnswer): Promise<Receipt | null>;
   /** Deletes all but the newest `keep` receipts. */
   trimReceipts(keep: number): Promise<void>;
   /**

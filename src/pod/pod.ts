@@ -9,6 +9,7 @@ import type {
   Force,
   ForceOutcome,
   HandOverOutcome,
+  HookQuestion,
   InspectInput,
   InstructionStamp,
   LockTruth,
@@ -20,9 +21,11 @@ import type {
   ReleaseOutcome,
   RenewLeaseResult,
   StartListenerResult,
+  SwitchAnswer,
   TenureInput,
 } from '../../workflows/contract';
 import { forceRelease } from './forced-release';
+import { askHook } from './hook';
 import type { LockAgent } from './lock-agent';
 import { lockTruth, plainMark, tenureOf } from './lock-truth';
 
@@ -191,6 +194,19 @@ export class Pod implements PodPort {
       }
       await pause(successorPollMs);
     }
+  }
+
+  async runHook(question: HookQuestion): Promise<SwitchAnswer> {
+    const { lock, hook: name, stage, switchId } = question;
+    const { settings, store, logger } = this.agent(lock);
+    const hook = settings.hooks.find((each) => each.name === name && each.at === stage);
+    if (!hook) throw new RefusedError(`hook ${name} at ${stage} is not configured here`);
+    const answer = await askHook(hook, question);
+    const { verdict, why } = answer;
+    logger.info({ switchId, hook: name, stage, verdict, reason: why }, 'hook asked');
+    // Before the release, the answer gets into the receipt with the hand-over.
+    if (stage !== 'before-release') await store.addAnswer(switchId, answer);
+    return answer;
   }
 
   private agent(lock: string): LockAgent {

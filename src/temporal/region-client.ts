@@ -12,6 +12,8 @@ import { ApplicationFailure, type UpdateDefinition } from '@temporalio/common';
 import {
   type AbortSwitch,
   abortSwitchUpdate,
+  type Approval,
+  approveUpdate,
   askAgain,
   type Force,
   type ForceOutcome,
@@ -76,12 +78,26 @@ export class RegionClient implements RegionWorkflows {
   async start(lock: string, region: string): Promise<'started' | 'already-running'> {
     const settings = this.config.locks.find(({ name }) => name === lock);
     if (!settings) throw new Error(`lock ${lock} is not in the configuration`);
-    const { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs } = settings;
+    const { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs, approvalWithinMs } = settings;
+    const hooks = settings.hooks.map(({ name, at, timeoutMs, onFailure }) => ({
+      name,
+      at,
+      timeoutMs,
+      onFailure,
+    }));
     const searchAttributes = await this.registerOnce();
     const input: RegionInput = {
       lock,
       region,
-      settings: { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs, searchAttributes },
+      settings: {
+        beatMs,
+        drainLimitMs,
+        historyLimit,
+        minSwitchIntervalMs,
+        searchAttributes,
+        ...(approvalWithinMs > 0 && { approvalWithinMs }),
+        ...(hooks.length > 0 && { hooks }),
+      },
     };
     try {
       await this.bounded(() =>
@@ -126,6 +142,10 @@ export class RegionClient implements RegionWorkflows {
 
   abortSwitch(lock: string, region: string, request: AbortSwitch): Promise<Answer<SwitchOutcome>> {
     return this.update(lock, region, abortSwitchUpdate, request, `abort-${request.switchId}`);
+  }
+
+  approve(lock: string, region: string, approval: Approval): Promise<Answer<{ why: string }>> {
+    return this.update(lock, region, approveUpdate, approval, `approve-${randomUUID()}`);
   }
 
   force(lock: string, region: string, force: Force): Promise<Answer<ForceOutcome>> {

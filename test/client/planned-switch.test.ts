@@ -3,6 +3,7 @@ import type { Receipt, RegionStatus, SwitchOutcome, SwitchTo } from '../../workf
 import { PlannedSwitch, type SwitchResult } from '../../src/client/planned-switch';
 import { type Answer, type RegionWorkflows, WorkflowsAwayError } from '../../src/client/region-workflows';
 import type { LockView } from '../../src/pod/lock-store';
+import { eventually } from '../support/eventually';
 
 const request = { lock: 'orders', switchId: 'id-1', to: 'us-west', reason: 'deploy', by: 'anna' };
 const holder = { region: 'us-east', pod: 'e1-aa', since: '2026-01-01T00:00:00.000Z', leaseId: '1', token: 7 };
@@ -37,6 +38,7 @@ class Script {
     flap: { tripped: null, acked: null },
   };
   receipts: (Receipt | null | Error)[] = [null];
+  told = { hooks: 0, limitMs: 0 };
   outcome: Partial<SwitchOutcome> | 'not-running' | Error | null = null;
   aborted: string[] = [];
   onAbort: () => void = () => undefined;
@@ -74,7 +76,7 @@ class Script {
         return { phase: 'draining', lastSwitches } as unknown as RegionStatus;
       },
     };
-    const timing = { timeoutMs, firstMessageMs, contactMs: 20, pollMs: 5 };
+    const timing = { timeoutMs, firstMessageMs, told: this.told, contactMs: 20, pollMs: 5 };
     return new PlannedSwitch(request, store, workflows, timing, (line) => this.lines.push(line)).run();
   }
 }
@@ -160,6 +162,29 @@ test('what is turned down at once is not done, unless an earlier try has done it
   ];
   again.receipts = [null, receipt];
   expect(await again.run()).toMatchObject({ outcome: 'done', receipt });
+});
+
+test('one that waits for an approval is looked at, not asked again, until its outcome is there', async () => {
+  const script = new Script();
+  script.answers = [outcome({ result: 'running', why: 'waits for an approval' })];
+  script.outcome = { result: 'running', why: 'waits for an approval' };
+  const running = script.run();
+  await eventually(() => expect(script.lines).toContain('waits for an approval'));
+  script.outcome = { result: 'refused', why: 'vetoed by ben' };
+  expect(await running).toMatchObject({ outcome: 'not-done', why: 'refused: vetoed by ben' });
+  expect(script.asked).toHaveLength(1);
+});
+
+test('what the hooks say after the hand-over is waited for, as long as they may take', async () => {
+  const said = { stage: 'after-takeover', from: 'chat', verdict: 'ok', at: '', why: 'told' } as const;
+  const script = new Script();
+  script.told = { hooks: 1, limitMs: 30_000 };
+  script.receipts = [receipt, receipt, { ...receipt, answers: [said] }];
+  expect(await script.run()).toMatchObject({ receipt: { answers: [said] } });
+  const silent = new Script();
+  silent.told = { hooks: 1, limitMs: 50 };
+  silent.receipts = [receipt];
+  expect(await silent.run()).toMatchObject({ outcome: 'done', receipt });
 });
 
 test('a lost answer is asked for again under the same id', async () => {

@@ -32,6 +32,8 @@ test('the least configuration gets every default', () => {
         requestTimeoutMs: 1000,
         minSwitchIntervalMs: 0,
         maxChangesPerHour: 6,
+        approvalWithinMs: 0,
+        hooks: [],
         maxFailureRate: 1,
         historyLimit: 2_000,
         queue: {
@@ -160,6 +162,41 @@ describe('what is refused', () => {
       'a reserved queue name',
       minimal({ queue: { name: 'amq.q' } }),
       'locks.orders.queue.name is amq.q: must be the name of a queue',
+    ],
+    [
+      'a hook that is both',
+      minimal({ hooks: [{ name: 'h', at: 'after-release', url: 'http://a/b', command: ['x'] }] }),
+      'locks.orders.hooks.0: must have exactly one of url and command',
+    ],
+    [
+      'a hook without a name',
+      minimal({ hooks: [{ at: 'after-release', command: ['x'] }] }),
+      'locks.orders.hooks.0.name: must be given',
+    ],
+    [
+      'a hook at a stage that there is not',
+      minimal({ hooks: [{ name: 'h', at: 'before', command: ['x'] }] }),
+      'locks.orders.hooks.0.at is before: must be one of before-release, after-release, after-takeover',
+    ],
+    [
+      'two hooks of one name',
+      minimal({
+        hooks: [
+          { name: 'h', at: 'after-release', command: ['x'] },
+          { name: 'h', at: 'after-takeover', command: ['x'] },
+        ],
+      }),
+      'locks.orders.hooks.1.name is h: must not be the name of another hook',
+    ],
+    [
+      'a hook that cannot stop anything any more',
+      minimal({ hooks: [{ name: 'h', at: 'after-release', command: ['x'], onFailure: 'go-on' }] }),
+      'locks.orders.hooks.0.onFailure is go-on: is for hooks at before-release only',
+    ],
+    [
+      'an approval that is waited for too long',
+      minimal({ approvalWithinMs: 604_800_001 }),
+      'locks.orders.approvalWithinMs is 604800001: must be a whole number of milliseconds, from 0 to 604800000',
     ],
     ['a lock without queue', minimal({ queue: {} }), 'locks.orders.queue.name: must be given'],
   ];

@@ -49,6 +49,8 @@ export class ListenerFixture {
       requestTimeoutMs: 5_000,
       minSwitchIntervalMs: 0,
       maxChangesPerHour: 6,
+      approvalWithinMs: 0,
+      hooks: [],
       maxFailureRate: 1,
       historyLimit: 10_000,
       handler: join(dist, 'test/listener/scripted-handler.js'),

@@ -32,6 +32,8 @@ export function lockSettings(name: string, more: Partial<LockSettings> = {}): Lo
     healthLimitMs: 500,
     minSwitchIntervalMs: 0,
     maxChangesPerHour: 6,
+    approvalWithinMs: 0,
+    hooks: [],
     maxFailureRate: 1,
     historyLimit: 10_000,
     queue: {

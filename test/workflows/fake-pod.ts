@@ -8,6 +8,7 @@ import type {
   Force,
   ForceOutcome,
   HandOverOutcome,
+  HookQuestion,
   LockTruth,
   Mark,
   MarkResult,
@@ -16,6 +17,7 @@ import type {
   ReleaseOutcome,
   RenewLeaseResult,
   StartListenerResult,
+  SwitchAnswer,
   Tenure,
   TenureInput,
 } from '../../workflows/contract';
@@ -198,6 +200,15 @@ export class FakePod implements PodPort {
     this.note('awaitSuccessor', {});
     const { last, holder } = this.truth;
     return { holder, receipt: last && { ...last, firstStartedAt: new Date().toISOString(), gapMs: 21 } };
+  }
+
+  async runHook(input: HookQuestion): Promise<SwitchAnswer> {
+    this.note('runHook', input);
+    return this.answerHook(input);
+  }
+
+  answerHook({ stage, hook: from }: HookQuestion): SwitchAnswer | Promise<SwitchAnswer> {
+    return { stage, from, verdict: 'ok', at: new Date().toISOString(), why: 'go on' };
   }
 
   private report(tenure: Tenure): AwaitTenureResult {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import type { LockTruth, Receipt, Tenure } from '../../workflows/contract';
+import { hookStages, type LockTruth, type Receipt, type Tenure } from '../../workflows/contract';
 import type { Happening, PodAddress, RegionEffect, RegionEvent } from '../../workflows/region-event';
-import type { RegionState } from '../../workflows/region-state';
+import type { RegionState, SwitchGates } from '../../workflows/region-state';
 
 export const lock = 'orders';
 export const region = 'east';
@@ -96,10 +96,34 @@ const notYetResult = fc.record({
   paused: fc.boolean(),
 });
 
+const hookStage = fc.constantFrom(...hookStages);
+const hookName = fc.constantFrom('h1', 'h2');
+const timedHook = fc.record({
+  name: hookName,
+  at: hookStage,
+  timeoutMs: fc.constant(1_000),
+  onFailure: fc.constantFrom('stop' as const, 'go-on' as const),
+});
+const gates: fc.Arbitrary<SwitchGates> = fc.oneof(
+  fc.constant({ approvalWithinMs: 60_000 }),
+  fc.record({ hooks: timedHook.map((each) => [each]) }),
+  fc.record({
+    hooks: fc.uniqueArray(timedHook, { maxLength: 4, selector: ({ name, at: stage }) => `${name} ${stage}` }),
+    approvalWithinMs: fc.constant(60_000),
+  }),
+);
+const hookAnswer = fc.record({
+  stage: fc.oneof(hookStage, fc.constant('approval' as const)),
+  from: hookName,
+  verdict: fc.constantFrom('ok' as const, 'ok' as const, 'vetoed' as const, 'failed' as const),
+  at: fc.constant('2026-01-01T00:00:00.000Z'),
+  why,
+});
+
 type Of<T extends Happening['type']> = Extract<Happening, { type: T }>;
 const of = <T extends Happening['type']>(
   type: T,
-  parts: { [K in Exclude<keyof Of<T>, 'type'>]: fc.Arbitrary<Of<T>[K]> },
+  parts: { [K in Exclude<keyof Of<T>, 'type'>]-?: fc.Arbitrary<NonNullable<Of<T>[K]> | Of<T>[K]> },
 ): fc.Arbitrary<Happening> =>
   fc.record(parts as object).map((rest) => ({ type, ...rest }) as unknown as Happening);
 
@@ -133,7 +157,18 @@ const byType: { [T in Happening['type']]: fc.Arbitrary<Happening> } = {
     switchId,
     failed: fc.constantFrom([], ['paused']),
     targets: fc.constantFrom([], [addressOf('w1')]),
+    gates: fc.oneof(fc.constant(undefined), gates),
   }),
+  'approval-answered': of('approval-answered', {
+    approval: fc.record({
+      switchId,
+      verdict: fc.constantFrom('approve' as const, 'veto' as const),
+      reason: why,
+      by: fc.constant('ben'),
+    }),
+  }),
+  'approval-due': of('approval-due', { switchId }),
+  'hook-answered': of('hook-answered', { switchId, answer: hookAnswer }),
   'hand-over-answered': of('hand-over-answered', { switchId, outcome: handOver }),
   'hand-over-failed': of('hand-over-failed', { switchId, why }),
   'switch-aborted': of('switch-aborted', { switchId }),
@@ -238,10 +273,27 @@ export function answersTo(effect: RegionEffect): fc.Arbitrary<Happening> {
       return fc
         .oneof(byType['successor-seen'], byType['successor-failed'])
         .map((answer) => ({ ...answer, switchId: effect.switchId }) as Happening);
+    case 'approval-timer':
+      return fc
+        .oneof(byType['approval-answered'], byType['approval-due'])
+        .map((answer) => forSwitch(answer, effect.switchId));
+    case 'hook': {
+      const { stage, hook: from, switchId: id } = effect.question;
+      return hookAnswer.map((answer) => ({
+        type: 'hook-answered',
+        switchId: id,
+        answer: { ...answer, stage, from },
+      }));
+    }
     case 'later':
       return fc.constant(effect.event);
   }
 }
+
+const forSwitch = (answer: Happening, id: string): Happening =>
+  answer.type === 'approval-answered'
+    ? { ...answer, approval: { ...answer.approval, switchId: id } }
+    : ({ ...answer, switchId: id } as Happening);
 
 /** Replaces the stand-ins: half of the events are to fit, or the sequences would get nowhere. */
 export function fitted(happening: Happening, state: RegionState, fresh: number): Happening {
@@ -274,6 +326,19 @@ export function endingOf(state: RegionState): Happening | null {
   switch (underWay?.step) {
     case 'preflight':
       return { type: 'preflight-done', switchId: id, failed: ['over'], targets: [] };
+    case 'approval':
+      return { type: 'approval-due', switchId: id };
+    case 'before-release':
+    case 'after-release':
+    case 'after-takeover': {
+      const { gates: asked, answers = [], step: stage } = underWay;
+      const open = (asked?.hooks ?? []).find(
+        ({ at: when, name }) =>
+          when === stage && !answers.some((each) => each.stage === stage && each.from === name),
+      );
+      const answer = { stage, from: open?.name ?? '', at: '', verdict: 'failed' as const, why: 'over' };
+      return { type: 'hook-answered', switchId: id, answer };
+    }
     case 'drain':
       return { type: 'hand-over-answered', switchId: id, outcome: { outcome: 'lost', why: 'over' } };
     case 'abort':

@@ -31,7 +31,13 @@ export class RegionFixture {
     const config = { temporal: { address }, locks: [] as LockSettings[] } as unknown as Config;
     const connection = await Connection.connect({ address });
     const fixture = new RegionFixture(config, await connectClient(config), new Client({ connection }));
-    const timings = { beatMs: 1_000, drainLimitMs: 1_000, historyLimit: 10_000, minSwitchIntervalMs: 0 };
+    const timings = {
+      beatMs: 1_000,
+      drainLimitMs: 1_000,
+      historyLimit: 10_000,
+      minSwitchIntervalMs: 0,
+      hooks: [],
+    };
     config.locks.push({ name: fixture.lock, ...timings, ...settings } as LockSettings);
     return fixture;
   }
@@ -55,6 +61,10 @@ export class RegionFixture {
     this.running.set(id, { pod, workers });
     await this.client.podReady(this.lock, region, { pod: id, queue: podQueue(region, id) });
     return pod;
+  }
+
+  podsOf(): FakePod[] {
+    return [...this.running.values()].map(({ pod }) => pod);
   }
 
   /** As if the pod had died: nobody polls its queues any more. */

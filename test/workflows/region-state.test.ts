@@ -1,6 +1,16 @@
 import fc from 'fast-check';
+import type { Approval, HookStage, HookTiming, SwitchAnswer } from '../../workflows/contract';
 import type { Happening, RegionEffect } from '../../workflows/region-event';
-import { initialState, limits, type RegionState, type Transition } from '../../workflows/region-state';
+import {
+  initialState,
+  isHandedOver,
+  isUntouched,
+  limits,
+  mayContinueAsNew,
+  type RegionState,
+  type SwitchGates,
+  type Transition,
+} from '../../workflows/region-state';
 import { resume, transition } from '../../workflows/region-transition';
 import {
   addressOf,
@@ -97,11 +107,11 @@ describe('whatever happens in whatever order', () => {
         run(events, (_, { state: { phase, tenure, switch: underWay } }) => {
           const step = underWay?.step;
           const expected = {
-            active: tenure !== null && (step === undefined || step === 'preflight'),
+            active: tenure !== null && (step === undefined || isUntouched(step)),
             standby: tenure === null && step === undefined,
             paused: tenure === null && step === undefined,
             draining: step === 'drain',
-            'handing-over': step === 'abort' || step === 'settle' || step === 'successor',
+            'handing-over': step === 'abort' || step === 'settle' || (step && isHandedOver(step)),
           };
           expect({ phase, step, held: tenure !== null, agrees: expected[phase] }).toMatchObject({
             agrees: true,
@@ -159,7 +169,7 @@ describe('whatever happens in whatever order', () => {
     fc.assert(
       fc.property(happenings, (events) => {
         let state = run(events, () => undefined);
-        for (let step = 0; step < 5; step++) {
+        for (let step = 0; step < 12; step++) {
           const ending = endingOf(state);
           if (ending) ({ state } = transition(state, at(ending, 9_000)));
         }
@@ -173,8 +183,20 @@ it('these sequences do reach every phase and every step of a switch', () => {
   const reached = new Set<string>();
   for (const events of fc.sample(happenings, { numRuns: 800, seed: 1 }))
     run(events, (_, { state }) => reached.add(`${state.phase} ${state.switch?.step ?? ''}`.trim()));
-  const every = ['active', 'active preflight', 'draining drain', 'handing-over abort', 'handing-over settle'];
-  expect([...reached].toSorted()).toEqual([...every, 'handing-over successor', 'paused', 'standby']);
+  expect([...reached].toSorted()).toEqual([
+    'active',
+    'active approval',
+    'active before-release',
+    'active preflight',
+    'draining drain',
+    'handing-over abort',
+    'handing-over after-release',
+    'handing-over after-takeover',
+    'handing-over settle',
+    'handing-over successor',
+    'paused',
+    'standby',
+  ]);
 });
 
 describe('while only what was asked is answered', () => {
@@ -331,6 +353,147 @@ describe('a planned switch', () => {
     expect(later.state.switch?.request).toMatchObject({ to: null, by: 'ben' });
     expect(later.state.switch?.request.switchId).not.toBe(id);
     expect(tell(...story, beat()).state.cordoned).toBeNull();
+  });
+
+  describe('that others have a word in', () => {
+    const hook = (name: string, stage: HookStage, onFailure: HookTiming['onFailure'] = 'stop') => ({
+      name,
+      at: stage,
+      timeoutMs: 1_000,
+      onFailure,
+    });
+    const guarded = (gates: SwitchGates): Happening => ({
+      type: 'preflight-done',
+      switchId: 's1',
+      failed: [],
+      targets: [addressOf('w1')],
+      gates,
+    });
+    const said = (from: string, stage: HookStage, verdict: SwitchAnswer['verdict'] = 'ok'): Happening => ({
+      type: 'hook-answered',
+      switchId: 's1',
+      answer: { stage, from, verdict, at: '2026-01-01T00:00:00.000Z', why: 'as it is' },
+    });
+    const answered = (verdict: Approval['verdict'], switchId = 's1'): Happening => ({
+      type: 'approval-answered',
+      approval: { switchId, verdict, reason: 'it is time', by: 'ben' },
+    });
+    const handedOver: Happening = {
+      type: 'hand-over-answered',
+      switchId: 's1',
+      outcome: { outcome: 'handed-over', receipt: receiptOf('s1', 7) },
+    };
+    const seen: Happening = {
+      type: 'successor-seen',
+      switchId: 's1',
+      result: { holder: null, receipt: receiptOf('s1', 7) },
+    };
+
+    it('waits for an approval, then checks everything again before it drains', () => {
+      const gates = { approvalWithinMs: 60_000 };
+      const waits = tell(...active, asked('s1'), guarded(gates));
+      expect(waits.state).toMatchObject({
+        phase: 'active',
+        switch: { step: 'approval', approvalUntil: 61_004 },
+      });
+      expect(waits.effects.at(-1)).toEqual({ type: 'approval-timer', switchId: 's1', until: 61_004 });
+      const other = transition(waits.state, at(answered('approve', 's9'), 2_000));
+      expect(other.state.switch?.step).toBe('approval');
+      const approved = [...active, asked('s1'), guarded(gates), answered('approve')];
+      const again = tell(...approved);
+      expect(again.effects.at(-1)?.type).toBe('preflight');
+      const { effects } = tell(...approved, guarded(gates));
+      expect(effects.at(-1)).toMatchObject({
+        type: 'drain-and-hand-over',
+        answers: [{ stage: 'approval', from: 'ben', verdict: 'ok', why: 'it is time' }],
+      });
+      expect(kinds(effects).filter((kind) => kind === 'approval-timer')).toHaveLength(1);
+    });
+
+    it.each([
+      ['vetoed by ben: it is time', answered('veto')],
+      ['nobody else has approved of it in time', { type: 'approval-due', switchId: 's1' } as const],
+    ])('ends untouched: %s', (why, end) => {
+      const { state, effects } = tell(...active, asked('s1'), guarded({ approvalWithinMs: 60_000 }), end);
+      expect(state).toMatchObject({
+        phase: 'active',
+        switch: null,
+        lastSwitches: [{ result: 'refused', why }],
+      });
+      expect(kinds(effects)).not.toContain('drain-and-hand-over');
+    });
+
+    it('goes on waiting in a run that continues this one', () => {
+      const { state } = tell(...active, asked('s1'), guarded({ approvalWithinMs: 60_000 }));
+      expect(mayContinueAsNew(state)).toBe(true);
+      expect(resume(state).effects).toContainEqual({ type: 'approval-timer', switchId: 's1', until: 61_004 });
+    });
+
+    it('drains when every hook has answered, and stops when one vetoes', () => {
+      const hooks = [hook('a', 'before-release'), hook('b', 'before-release')];
+      const story = [...active, asked('s1'), guarded({ hooks })];
+      expect(kinds(tell(...story).effects).slice(-2)).toEqual(['hook', 'hook']);
+      const one = tell(...story, said('a', 'before-release'), said('a', 'before-release', 'vetoed'));
+      expect(one.state.switch?.step).toBe('before-release');
+      const both = tell(...story, said('a', 'before-release'), said('b', 'before-release'));
+      expect(both.effects.at(-1)).toMatchObject({
+        type: 'drain-and-hand-over',
+        answers: [{ from: 'a' }, { from: 'b' }],
+      });
+      const vetoed = tell(...story, said('a', 'before-release', 'vetoed'), said('b', 'before-release'));
+      expect(vetoed.state).toMatchObject({
+        phase: 'active',
+        lastSwitches: [{ result: 'refused', why: 'stopped before the release: hook a vetoed: as it is' }],
+      });
+    });
+
+    it.each([
+      ['stop', null],
+      ['go-on', 'drain'],
+    ] as const)('a hook that fails: %s', (onFailure, step) => {
+      const hooks = [hook('a', 'before-release', onFailure)];
+      const { state } = tell(
+        ...active,
+        asked('s1'),
+        guarded({ hooks }),
+        said('a', 'before-release', 'failed'),
+      );
+      expect(state.switch?.step ?? null).toBe(step);
+    });
+
+    it('tells the hooks after the release and after the takeover, whatever they answer', () => {
+      const hooks = [hook('a', 'after-release'), hook('b', 'after-takeover')];
+      const story = [...active, asked('s1'), guarded({ hooks }), handedOver];
+      expect(tell(...story).effects.at(-1)).toMatchObject({
+        type: 'hook',
+        question: { hook: 'a', receipt: { id: 's1' } },
+      });
+      const released = [...story, said('a', 'after-release', 'vetoed')];
+      expect(tell(...released).effects.at(-1)?.type).toBe('await-successor');
+      const taken = tell(...released, seen);
+      expect(taken.effects.at(-1)).toMatchObject({ type: 'hook', question: { hook: 'b' } });
+      const { state } = tell(...released, seen, said('b', 'after-takeover', 'failed'));
+      expect(state.lastSwitches[0]).toMatchObject({
+        result: 'done',
+        receipt: {
+          answers: [
+            { from: 'a', verdict: 'vetoed' },
+            { from: 'b', verdict: 'failed' },
+          ],
+        },
+      });
+    });
+
+    it('is undone by an abort as long as only others were asked', () => {
+      const abort: Happening = { type: 'abort-requested', switchId: 's1', reason: 'wrong day', by: 'ann' };
+      for (const gates of [{ approvalWithinMs: 60_000 }, { hooks: [hook('a', 'before-release')] }]) {
+        const { state, effects } = tell(...active, asked('s1'), guarded(gates), abort);
+        expect(state).toMatchObject({ phase: 'active', lastSwitches: [{ result: 'rolled-back' }] });
+        expect(kinds(effects)).not.toContain('abort-switch');
+        const late = transition(state, at(said('a', 'before-release'), 5_000));
+        expect(late.state.switch).toBeNull();
+      }
+    });
   });
 
   it('whose drain gives no answer is asked again under the same id, then aborted, then etcd tells', () => {
