@@ -2,7 +2,7 @@ import type { Party, Receipt } from '../../workflows/contract';
 import { fields } from './table';
 
 /** A receipt for an operator. A figure that nobody knows is said to be unknown. */
-export function receiptText(receipt: Receipt): string {
+export function receiptText(receipt: Receipt, more: [string, string][] = []): string {
   const { lock, cause, why, by, from, to, at, drained, requeued, gapMs, firstStartedAt } = receipt;
   return fields([
     ['lock', lock],
@@ -16,6 +16,7 @@ export function receiptText(receipt: Receipt): string {
     ['requeued', figure(requeued, 'messages returned unworked')],
     ['gap', gap(gapMs, firstStartedAt)],
     ['switch id', receipt.id],
+    ...more,
   ]);
 }
 

@@ -59,6 +59,11 @@ export function completeLock(
     maxFailureRate: given.maxFailureRate ?? 1,
     maxChangesPerHour: given.maxChangesPerHour ?? 6,
     historyLimit: given.historyLimit ?? 2_000,
+    drill: {
+      objectiveMs: given.drill?.objectiveMs ?? null,
+      crashObjectiveMs: given.drill?.crashObjectiveMs ?? null,
+      allowCrash: given.drill?.allowCrash ?? false,
+    },
     queue,
     handler,
     process: given.process ?? 'shared',

@@ -34,6 +34,7 @@ export function lockSettings(name: string, more: Partial<LockSettings> = {}): Lo
     maxChangesPerHour: 6,
     maxFailureRate: 1,
     historyLimit: 10_000,
+    drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
     queue: {
       name,
       declare: false,
