@@ -148,9 +148,9 @@ function isManagementAddress(address: string): boolean {
   return [username, password].every(isEncodedText) && search === '' && hash === '';
 }
 
-function isEncodedText(text: string): boolean {
+function isEncodedText(part: string): boolean {
   try {
-    return decodeURIComponent(text) !== '';
+    return decodeURIComponent(part) !== '';
   } catch {
     // A percent sign that begins no code.
     return false;
