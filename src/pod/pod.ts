@@ -40,7 +40,7 @@ const successorPollMs = 50;
 const workflowSilenceMs = 10_000;
 const receiptsForGaps = 100;
 const keptGaps = 20;
-/** A pod that was frozen between its checks and the kill has checked nothing. */
+/** A pod that was frozen between its checks and the kill knows nothing any more. */
 const crashCheckLimitMs = 2_000;
 
 /** The instructions that must come in their order: those about standing, and those that end a tenure. */
@@ -158,8 +158,8 @@ export class Pod implements PodPort {
   /** All or nothing: the process dies with every lock that it holds, so each of them must allow it. */
   async crash({ lock, token, drillId, by, reason }: CrashInput): Promise<CrashOutcome> {
     const agent = this.agent(lock);
-    const { holder } = await agent.store.read();
     const beganMs = performance.now();
+    const { holder } = await agent.store.read();
     if (holder?.token !== token || agent.tenure?.token !== token)
       return {
         outcome: 'not-holder',
@@ -175,6 +175,8 @@ export class Pod implements PodPort {
     }
     if (performance.now() - beganMs > crashCheckLimitMs)
       return { outcome: 'refused', why: `the checks took longer than ${crashCheckLimitMs / 1000} s` };
+    if (agent.tenure?.token !== token)
+      return { outcome: 'not-holder', why: 'the tenure ended during the checks' };
     agent.logger.fatal({ token, drillId, by, reason }, 'killing this pod for a crash drill');
     this.means.killSelf();
     return new Promise(() => {});
