@@ -25,6 +25,7 @@ export function createPodActivities(pod: PodPort): PodActivities {
     releaseLock: (input) => answer(() => pod.releaseLock(input)),
     abortSwitch: (input) => answer(() => pod.abortSwitch(input)),
     force: (input) => answer(() => pod.force(input)),
+    crash: (input) => answer(() => pod.crash(input)),
     mark: (input) => answer(() => pod.mark(input)),
     inspectLock: (input) => answer(() => pod.inspectLock(input)),
     probe: (input) => answer(() => pod.probe(input)),

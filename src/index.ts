@@ -1,6 +1,7 @@
 export type { Handler, HandlerContext, Message } from './listener/handler';
 export type {
   Attempt,
+  BrokerFence,
   Candidate,
   Check,
   CandidateState,
@@ -15,20 +16,24 @@ export type {
   SwitchOutcome,
   Tenure,
 } from '../workflows/contract';
+export type { CrashDrillReport, DrillReport, PlannedDrillReport } from '../workflows/operations-contract';
 export { BatonClient } from './client/baton-client';
 export type {
   Aborted,
   ClientOptions,
+  ForceDone,
   ForceOptions,
   Marking,
   SwitchDone,
   SwitchOptions,
   Who,
 } from './client/baton-client';
+export type { CrashDrillOptions, DrillOptions, PlannedDrillOptions } from './client/drill-options';
 export { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './client/errors';
+export type { Scheduled, ScheduleTime } from './client/operations';
 export type { PreflightAnswer } from './client/preflight';
 export { WorkflowsAwayError } from './client/region-workflows';
 export type { StatusReport } from './client/status-reader';
 export { UnknownOutcomeError } from '../activities/errors';
 export { ConfigError } from './config/config-error';
-export type { Config, LockSettings, QueueSettings, RegionSettings } from './config/config';
+export type { Config, DrillSettings, LockSettings, QueueSettings, RegionSettings } from './config/config';

@@ -270,10 +270,37 @@ export interface Force {
   waitFor: 'deadline' | 'nothing';
 }
 
+/** What became of the connections to the broker that the fenced holder had. */
+export interface BrokerFence {
+  /** `failed`: the broker could not be asked, or did not close all. `not-configured`: it was not asked. */
+  outcome: 'closed' | 'failed' | 'not-configured';
+  /** Connections that the broker has closed. */
+  closed: number;
+  why: string;
+}
+
 export type ForceOutcome =
-  | { outcome: 'released'; receipt: Receipt }
+  /** `broker` is missing from an older pod. */
+  | { outcome: 'released'; receipt: Receipt; broker?: BrokerFence }
   /** It was not the holder any more; nothing was changed. */
   | { outcome: 'refused'; why: string };
+
+/** For a drill: the holder's pod is to kill itself, agent and listeners at once. */
+export interface CrashInput {
+  lock: string;
+  /** Of the tenure that is to be lost: nobody else is killed. */
+  token: number;
+  drillId: string;
+  reason: string;
+  by: string;
+}
+
+/** There is an answer only where nothing was killed. */
+export type CrashOutcome =
+  /** Its configuration does not allow it, or nobody could take over. */
+  | { outcome: 'refused'; why: string }
+  /** This pod does not hold the lock under that token. */
+  | { outcome: 'not-holder'; why: string };
 
 export interface MarkResult {
   /** Whether this request changed anything. */
@@ -531,6 +558,8 @@ export interface PodActivities {
   abortSwitch(input: { lock: string; switchId: string; why: string }): Promise<void>;
   /** Asked again under its switch id it answers the same. */
   force(input: { lock: string; force: Force }): Promise<ForceOutcome>;
+  /** Kills the pod, so that no answer comes; answers only when it does not. */
+  crash(input: CrashInput): Promise<CrashOutcome>;
   /** Idempotent: asked again it answers that nothing has changed. */
   mark(input: { lock: string; mark: Mark }): Promise<MarkResult>;
   inspectLock(input: InspectInput): Promise<LockTruth>;

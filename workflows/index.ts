@@ -1,2 +1,3 @@
 export { regionWorkflow } from './region';
-export { drillWorkflow, groupSwitchWorkflow, scheduledSwitchWorkflow } from './operations';
+export { drillWorkflow } from './drill';
+export { groupSwitchWorkflow, scheduledSwitchWorkflow } from './operations';

@@ -1,64 +1,18 @@
-import { condition, proxyActivities, setHandler, sleep, uuid4 } from '@temporalio/workflow';
+import { condition, setHandler } from '@temporalio/workflow';
 import {
-  type DrillInput,
-  type DrillReport,
   groupControlSignal,
   type GroupInput,
   type GroupReport,
   type GroupStatus,
   groupStatusQuery,
-  type OperatorActivities,
   type SwitchOrder,
   type SwitchReport,
 } from './operations-contract';
-
-/**
- * Each may be repeated, and is until there is an answer: half of a group that has moved must not be left alone because
- * no pod of the region was there for a while.
- */
-const operator = proxyActivities<OperatorActivities>({
-  startToCloseTimeout: '15 minutes',
-  heartbeatTimeout: '10 seconds',
-  retry: { maximumInterval: '30 seconds' },
-});
-
-const switchNow = (order: SwitchOrder): Promise<SwitchReport> =>
-  operator.switchLock({ ...order, switchId: uuid4() });
-
-const moved = ({ outcome }: SwitchReport): boolean => outcome !== 'not-done';
+import { moved, operator, switchNow } from './operator-calls';
 
 /** One planned switch, as a schedule starts it. What speaks against it is the result, not a failure. */
 export function scheduledSwitchWorkflow(order: SwitchOrder): Promise<SwitchReport> {
   return switchNow(order);
-}
-
-/** There and back again, unless somebody else moves the lock in between. */
-export async function drillWorkflow(input: DrillInput): Promise<DrillReport> {
-  const { lock, to, reason, by, returnAfterMs, objectiveMs } = input;
-  const from = (await operator.activeRegion({ lock })) ?? 'nobody';
-  const there = await switchNow({ lock, to, reason: `drill: ${reason}`, by });
-  const report = (outcome: DrillReport['outcome'], why: string, back: SwitchReport | null): DrillReport => ({
-    lock,
-    from,
-    to,
-    outcome,
-    why,
-    there,
-    back,
-    objectiveMs,
-  });
-  if (there.outcome !== 'done') return report('failed', `nothing was changed: ${there.why}`, null);
-  await sleep(returnAfterMs, { summary: `drill: back to ${from} after this` });
-  const active = await operator.activeRegion({ lock });
-  if (active !== to) return report('ended', `${active ?? 'nobody'} is active meanwhile: left as it is`, null);
-  const back = await switchNow({ lock, to: from, reason: `end of the drill: ${reason}`, by });
-  if (!moved(back)) return report('failed', `${to} stays active: ${back.why}`, back);
-  const gaps = [there, back].flatMap(({ receipt }) => receipt?.gapMs ?? []);
-  const longestMs = Math.max(0, ...gaps);
-  const measured = gaps.length === 0 ? 'no gap was measured' : `the longest gap was ${longestMs} ms`;
-  if (objectiveMs !== null && longestMs > objectiveMs)
-    return report('failed', `${measured}, above the objective of ${objectiveMs} ms`, back);
-  return report('passed', measured, back);
 }
 
 /**

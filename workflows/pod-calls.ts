@@ -47,7 +47,9 @@ export function callPod({ queue }: PodAddress, summary: string, limitMs = 0): Po
       }).drainAndHandOver(input),
     releaseLock: (input) => quick.releaseLock(input),
     abortSwitch: (input) => quick.abortSwitch(input),
-    force: (input) => quick.force(input),
+    // On top of etcd's answers, the broker has two seconds.
+    force: (input) => on('do', { ...short, startToCloseTimeout: 6_000 }).force(input),
+    crash: (input) => quick.crash(input),
     mark: (input) => quick.mark(input),
     inspectLock: (input) => quick.inspectLock(input),
     probe: (input) => quick.probe(input),
@@ -80,6 +82,12 @@ export function noAnswer(error: unknown): { no: NoAnswer; why: string } {
     return { no: cause.type === 'Refused' ? 'refused' : 'failed', why: cause.message };
   return { no: 'failed', why: cause instanceof Error ? cause.message : String(cause) };
 }
+
+/** Whether a pod that gave no answer had begun with what it was asked for. */
+export const wasTakenUp = (error: unknown): boolean =>
+  error instanceof ActivityFailure &&
+  error.cause instanceof TimeoutFailure &&
+  error.cause.timeoutType !== 'SCHEDULE_TO_START';
 
 const timeoutText: Partial<Record<string, string>> = {
   SCHEDULE_TO_START: 'not taken up in time',

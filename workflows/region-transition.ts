@@ -277,9 +277,9 @@ function forced(
   const sentence = `${by} forces the lock from token ${token} to ${to} (${reason})`;
   if (outcome.outcome === 'refused') return draft.note(`${sentence}: refused, ${outcome.why}`);
   draft.remember(outcome.receipt, []);
-  if (draft.state.tenure?.token === token && draft.state.switch === null)
-    return draft.tenureOver(sentence, at);
-  return draft.decide(sentence);
+  const done = outcome.broker ? `${sentence}: ${outcome.broker.why}` : sentence;
+  if (draft.state.tenure?.token === token && draft.state.switch === null) return draft.tenureOver(done, at);
+  return draft.decide(done);
 }
 
 /** Marks are in etcd by now; what follows from them here follows from the beats, too. */

@@ -17,7 +17,7 @@ const spec = {
     ...jsonOption,
   },
   notes:
-    'The old holder cannot extend its lease any more; nobody starts before its deadline has passed, one TTL and a second\nat most. With --now nobody waits: messages that it still works on may be processed twice, and the receipt says so.\nFor a holder that answers use baton switch.',
+    'The old holder cannot extend its lease any more; nobody starts before its deadline has passed, one TTL and a second\nat most. With --now nobody waits: messages that it still works on may be processed twice, and the receipt says so.\nWith\nregions.<region>.managementUrl the broker closes its connections at once. For a holder that answers use baton switch.',
 } as const satisfies CommandSpec;
 
 export async function run(argv: string[]): Promise<number> {
@@ -38,17 +38,17 @@ export async function run(argv: string[]): Promise<number> {
     const forced = await Promise.all(
       locks.map(async ({ name: lock }) => {
         try {
-          return { lock, why: '', receipt: await client.force({ lock, to, reason, by, acceptDuplicates }) };
+          return { lock, why: '', ...(await client.force({ lock, to, reason, by, acceptDuplicates })) };
         } catch (error) {
           if (!isExpected(error)) throw error;
-          return { lock, why: error.message, receipt: null };
+          return { lock, why: error.message, receipt: null, broker: null };
         }
       }),
     );
     if (json) console.log(JSON.stringify({ forced }));
     else
-      for (const { lock, why, receipt } of forced)
-        if (receipt) console.log(receiptText(receipt));
+      for (const { lock, why, receipt, broker } of forced)
+        if (receipt) console.log(receiptText(receipt, [['broker', broker?.why ?? 'was not asked']]));
         else console.error(`baton: ${lock}: ${why}`);
     return forced.every(({ receipt }) => receipt?.to?.region === to) ? 0 : 1;
   });

@@ -48,11 +48,11 @@ const commands: Record<string, Command> = {
     run: async (argv) => (await import('./group.js')).run(argv),
   },
   drill: {
-    summary: 'a planned switch and back, with the gaps measured',
+    summary: 'a planned switch and back, or a killed holder, with the recovery measured',
     run: async (argv) => (await import('./drill.js')).run(argv),
   },
   schedule: {
-    summary: 'list or cancel scheduled switches',
+    summary: 'list or cancel scheduled switches and drills',
     run: async (argv) => (await import('./schedule.js')).run(argv),
   },
   force: {

@@ -2,7 +2,7 @@ import type { Party, Receipt, SwitchAnswer } from '../../workflows/contract';
 import { fields } from './table';
 
 /** A receipt for an operator. A figure that nobody knows is said to be unknown. */
-export function receiptText(receipt: Receipt): string {
+export function receiptText(receipt: Receipt, more: [string, string][] = []): string {
   const { lock, cause, why, by, from, to, at, drained, requeued, gapMs, firstStartedAt } = receipt;
   return fields([
     ['lock', lock],
@@ -17,6 +17,7 @@ export function receiptText(receipt: Receipt): string {
     ['gap', gap(gapMs, firstStartedAt)],
     ...(receipt.answers ?? []).map(answerField),
     ['switch id', receipt.id],
+    ...more,
   ]);
 }
 

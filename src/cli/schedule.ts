@@ -1,11 +1,11 @@
-import type { ScheduledSwitch } from '../client/operations';
+import type { Scheduled } from '../client/operations';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
 import { withClient } from './operator-command';
 import { table } from './table';
 
 const spec = {
   name: 'schedule',
-  summary: 'list or cancel scheduled switches (baton switch --at, --cron)',
+  summary: 'list or cancel scheduled switches and drills (baton switch and drill: --at, --cron)',
   argument: { value: 'list|cancel', help: 'what to do' },
   options: {
     id: { value: 'ID', help: 'of the one to be cancelled, as list shows it' },
@@ -34,16 +34,17 @@ export async function run(argv: string[]): Promise<number> {
     }
     const schedules = await client.scheduled();
     if (json) console.log(JSON.stringify({ schedules }));
-    else if (schedules.length === 0) console.log('no switch is scheduled');
-    else console.log(table(['ID', 'LOCK', 'TO', 'WHEN', 'NEXT', 'BY', 'LAST'], schedules.map(rowOf)));
+    else if (schedules.length === 0) console.log('nothing is scheduled');
+    else console.log(table(['ID', 'KIND', 'LOCK', 'TO', 'WHEN', 'NEXT', 'BY', 'LAST'], schedules.map(rowOf)));
     return 0;
   });
 }
 
-const rowOf = ({ id, lock, to, when, next, by, last }: ScheduledSwitch): string[] => [
+const rowOf = ({ id, kind, lock, to, when, next, by, last }: Scheduled): string[] => [
   id,
+  kind,
   lock,
-  to,
+  to ?? '-',
   when,
   next ?? '-',
   by,

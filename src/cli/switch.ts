@@ -4,13 +4,12 @@ import type { BatonClient, SwitchOptions } from '../client/baton-client';
 import { NotSwitchedError, UnsettledError } from '../client/errors';
 import { isExpected } from '../client/expected-error';
 import { couldSwitch } from '../client/preflight';
-import type { ScheduleTime } from '../client/operations';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
 import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 import { preflightText } from './preflight-text';
 import { receiptText } from './receipt-text';
-import { readDate } from './time-text';
+import { readScheduleTime, scheduleOptions } from './schedule-time';
 
 const spec = {
   name: 'switch',
@@ -20,9 +19,7 @@ const spec = {
     ...whoOptions,
     reason: { value: 'TEXT', help: `${whoOptions.reason.help}; must be given unless it is a dry run` },
     ...lockOption,
-    at: { value: 'TIME', help: 'once at this time, as 2026-11-21T22:00Z' },
-    cron: { value: 'CRON', help: 'again and again, as "0 22 * * *"' },
-    'time-zone': { value: 'ZONE', help: 'of --cron, as Europe/Berlin (default: UTC)' },
+    ...scheduleOptions,
     'dry-run': { help: 'run every check and change nothing' },
     timeout: {
       value: 'SECONDS',
@@ -61,7 +58,7 @@ export async function run(argv: string[]): Promise<number> {
       return answers.every(couldSwitch) ? 0 : 1;
     });
   if (reason === undefined) throw new UsageError('--reason TEXT must be given (baton switch --help)');
-  const time = readTime(options.at, options.cron, options['time-zone']);
+  const time = readScheduleTime(options);
   if (time)
     return withClient(options, async (client, locks) => {
       checkRegion(client.config, '--to', to);
@@ -90,21 +87,6 @@ export async function run(argv: string[]): Promise<number> {
     else for (const each of switches) print(each);
     return switches.every(({ outcome }) => outcome === 'done' || outcome === 'already-active') ? 0 : 1;
   });
-}
-
-function readTime(
-  at: string | undefined,
-  cron: string | undefined,
-  timeZone: string | undefined,
-): ScheduleTime | null {
-  if (at !== undefined && cron !== undefined)
-    throw new UsageError('--at and --cron cannot be given together');
-  if (timeZone !== undefined && cron === undefined) throw new UsageError('--time-zone is for --cron only');
-  if (cron !== undefined) return { cron, ...(timeZone !== undefined && { timeZone }) };
-  if (at === undefined) return null;
-  const date = readDate('--at', at, '');
-  if (date.getTime() <= Date.now()) throw new UsageError(`--at is ${at}: must be in the future`);
-  return { at: date };
 }
 
 /** One lock that fails must not hide what became of the others. */

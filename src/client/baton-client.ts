@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   Approval,
+  BrokerFence,
   Force,
   HookStage,
   Mark,
@@ -10,6 +11,7 @@ import type {
   SwitchOutcome,
 } from '../../workflows/contract';
 import type {
+  DrillInput,
   DrillReport,
   GroupControl,
   GroupInput,
@@ -19,9 +21,12 @@ import type {
 import type { Config, LockSettings } from '../config/config';
 import { suggestion } from '../config/closest-name';
 import { loadConfig } from '../config/load-config';
+import type { FenceBroker } from '../pod/forced-release';
 import type { LockStore, LockView } from '../pod/lock-store';
+import { crashTarget } from './crash-recovery';
+import { drillInput, type DrillOptions } from './drill-options';
 import { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './errors';
-import type { Operations, ScheduledSwitch, ScheduleTime } from './operations';
+import type { Operations, Scheduled, ScheduleTime } from './operations';
 import { awaitFirstMessage, PlannedSwitch, type SwitchTiming } from './planned-switch';
 import { askPreflight, type PreflightAnswer } from './preflight';
 import { type Answer, noAnswerText, type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
@@ -61,10 +66,11 @@ export interface ForceOptions extends Who {
   acceptDuplicates?: boolean;
 }
 
-export interface DrillOptions extends SwitchOrder {
-  returnAfterMs: number;
-  /** What each of the two gaps may be at most. Default: no objective. */
-  objectiveMs?: number | null;
+export interface ForceDone {
+  /** Of whoever took over. */
+  receipt: Receipt;
+  /** What the broker did about the old holder's connections; `null` when a pod without this did the work. */
+  broker: BrokerFence | null;
 }
 
 export interface SwitchDone {
@@ -171,10 +177,23 @@ export class BatonClient {
   async schedule(order: SwitchOrder, time: ScheduleTime): Promise<string> {
     this.settings(order.lock);
     this.checkRegion(order.to);
-    return (await this.operations()).schedule(order, time);
+    return (await this.operations()).schedule({ kind: 'switch', order }, time);
   }
 
-  async scheduled(): Promise<ScheduledSwitch[]> {
+  /** The same for a drill. Its objective is the one that is configured here and now, unless another is given. */
+  async scheduleDrill(options: DrillOptions, time: ScheduleTime): Promise<string> {
+    const input = this.drillInput(options);
+    // A crash drill begins anywhere but with its victim, and then looks where it should run.
+    const others = (active: string | null): string[] =>
+      this.config.regions.map(({ name }) => name).filter((name) => name !== active);
+    const region =
+      input.kind === 'planned'
+        ? input.to
+        : (others(await this.activeRegion(input.lock))[0] ?? this.config.regions[0]!.name);
+    return (await this.operations()).schedule({ kind: 'drill', input, region }, time);
+  }
+
+  async scheduled(): Promise<Scheduled[]> {
     return (await this.operations()).scheduled();
   }
 
@@ -183,23 +202,29 @@ export class BatonClient {
     return (await this.operations()).cancelSchedule(id);
   }
 
-  /** There and back: waits for the end, told of nothing in between. @throws TurnedDownError when the region holds it. */
-  async drill({
-    lock,
-    to,
-    reason,
-    by,
-    returnAfterMs,
-    objectiveMs = null,
-  }: DrillOptions): Promise<DrillReport> {
-    this.settings(lock);
-    this.checkRegion(to);
-    if ((await this.activeRegion(lock)) === to)
-      throw new TurnedDownError(`${lock} is active in ${to} already`);
+  /**
+   * There and back, or a killed holder: waits for the end, told of nothing in between.
+   * @throws TurnedDownError when the region holds it already, or nobody does.
+   */
+  async drill(options: DrillOptions): Promise<DrillReport> {
+    const input = this.drillInput(options);
+    const { lock } = input;
+    const { holder, standbys } = crashTarget(await this.view(lock));
+    if (!holder) throw new TurnedDownError(`nobody holds ${lock}: there is nothing to be drilled`);
+    if (input.kind === 'planned' && holder.region === input.to)
+      throw new TurnedDownError(`${lock} is active in ${input.to} already`);
+    const elsewhere = standbys.find(({ region }) => region !== holder.region)?.region;
+    const region = input.kind === 'crash' ? (elsewhere ?? holder.region) : holder.region;
     const operations = await this.operations();
     const id = `baton-drill/${lock}/${randomUUID()}`;
-    await operations.startDrill(id, { lock, to, reason, by, returnAfterMs, objectiveMs });
+    await operations.startDrill(id, input, region);
     return this.untilThere(() => operations.drillResult(id));
+  }
+
+  private drillInput(options: DrillOptions): DrillInput {
+    const { drill } = this.settings(options.lock);
+    if (!options.crash) this.checkRegion(options.to);
+    return drillInput(options, drill);
   }
 
   /** Several locks together: all or none. `onStep` is told of its phases. */
@@ -311,18 +336,23 @@ export class BatonClient {
    * certain before anybody may start, unless `acceptDuplicates`: then two may work at the same time for a while.
    * Resolves with the receipt of whoever took over.
    */
-  async force({ lock, to, reason, by, acceptDuplicates = false }: ForceOptions): Promise<Receipt> {
+  async force({ lock, to, reason, by, acceptDuplicates = false }: ForceOptions): Promise<ForceDone> {
     const { leaseTtlMs } = this.settings(lock);
     this.checkRegion(to);
     const store = await this.servers.store(lock);
     const view = await store.read();
     const { holder, last } = view;
     const limitMs = (acceptDuplicates ? 0 : leaseTtlMs) + forceWindowMs;
-    const { finishForced, forceRelease } = await import('../pod/forced-release.js');
+    const [{ finishForced, forceRelease }, { closeConnections }] = await Promise.all([
+      import('../pod/forced-release.js'),
+      import('../pod/broker-fence.js'),
+    ]);
+    const fenceBroker: FenceBroker = (fenced) => closeConnections(this.config.regions, lock, fenced);
     if (!holder) {
       // By somebody who died half way.
-      if (await finishForced(store, leaseTtlMs, view))
-        return this.untilTakenOver(store, last?.modRevision ?? 0, limitMs);
+      const broker = await finishForced(store, leaseTtlMs, view, fenceBroker);
+      if (broker)
+        return { receipt: await this.untilTakenOver(store, last?.modRevision ?? 0, limitMs), broker };
       throw new TurnedDownError(`nobody holds ${lock}: whoever is ready takes it without being told`);
     }
     const { token, region, pod } = holder;
@@ -332,9 +362,9 @@ export class BatonClient {
     const asked = await this.throughAnyWorkflow(lock, to, (workflows, each) =>
       workflows.force(lock, each, force),
     );
-    const done = 'reasons' in asked ? await forceRelease(store, { leaseTtlMs }, force) : asked;
+    const done = 'reasons' in asked ? await forceRelease(store, { leaseTtlMs }, force, fenceBroker) : asked;
     if (done.outcome === 'refused') throw new TurnedDownError(`${lock} was not touched: ${done.why}`);
-    return this.untilTakenOver(store, token, limitMs);
+    return { receipt: await this.untilTakenOver(store, token, limitMs), broker: done.broker ?? null };
   }
 
   private async untilTakenOver(store: LockStore, token: number, limitMs: number): Promise<Receipt> {
@@ -478,7 +508,14 @@ export class BatonClient {
     );
   }
 
-  private settings(lock: string): LockSettings {
+  /** @internal For what runs in a pod. */
+  lockStore(lock: string): Promise<LockStore> {
+    this.settings(lock);
+    return this.servers.store(lock);
+  }
+
+  /** @throws UnknownNameError */
+  settings(lock: string): LockSettings {
     const found = this.config.locks.find(({ name }) => name === lock);
     if (found) return found;
     const known = this.config.locks.map(({ name }) => name);

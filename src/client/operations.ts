@@ -9,22 +9,30 @@ import type {
   SwitchReport,
 } from '../../workflows/operations-contract';
 
-/** When a scheduled switch is to happen: once, or by a cron expression in a time zone (default UTC). */
+/** When something scheduled is to happen: once, or by a cron expression in a time zone (default UTC). */
 export type ScheduleTime = { at: Date } | { cron: string; timeZone?: string };
 
-export interface ScheduledSwitch extends SwitchOrder {
+/** What can be scheduled. `region`: in whose pods a drill begins. */
+export type ScheduledWork =
+  { kind: 'switch'; order: SwitchOrder } | { kind: 'drill'; input: DrillInput; region: string };
+
+export interface Scheduled extends Omit<SwitchOrder, 'to'> {
   id: string;
+  kind: 'switch' | 'drill' | 'crash drill';
+  /** `null` for a crash drill. */
+  to: string | null;
   /** The cron expression with its time zone, or the time as ISO 8601. */
   when: string;
   /** ISO 8601; `null` when it is over. */
   next: string | null;
   /** The outcome of its last run, if Temporal still has it. */
-  last: SwitchReport | null;
+  last: SwitchReport | DrillReport | null;
 }
 
 /** Drills, groups and schedules: workflows of their own. Each call is bounded, and throws `WorkflowsAwayError`. */
 export interface Operations {
-  startDrill(id: string, input: DrillInput): Promise<void>;
+  /** In the pods of this region, to begin with. */
+  startDrill(id: string, input: DrillInput, region: string): Promise<void>;
   /** `null`: it goes on. */
   drillResult(id: string): Promise<DrillReport | null>;
   startGroup(id: string, input: GroupInput): Promise<void>;
@@ -32,8 +40,8 @@ export interface Operations {
   groupStatus(id: string): Promise<GroupStatus>;
   controlGroup(id: string, control: GroupControl): Promise<void>;
   /** @returns its id. */
-  schedule(order: SwitchOrder, time: ScheduleTime): Promise<string>;
-  scheduled(): Promise<ScheduledSwitch[]>;
+  schedule(work: ScheduledWork, time: ScheduleTime): Promise<string>;
+  scheduled(): Promise<Scheduled[]>;
   /** `false`: there is no such schedule. */
   cancelSchedule(id: string): Promise<boolean>;
 }

@@ -27,6 +27,18 @@ export interface RegionSettings {
   name: string;
   /** AMQP address of this region's broker. Only this pod's region needs one; else empty when not given. */
   amqpUrl: string;
+  /** RabbitMQ's management plugin there, with user and password: `baton force` has it close the old holder's connections. */
+  managementUrl?: string;
+}
+
+/** Of `baton drill`. */
+export interface DrillSettings {
+  /** ms. What each gap of a planned drill may be at most; `null` for no objective. */
+  objectiveMs: number | null;
+  /** ms. What a recovery after a crash drill's kill may take; `null` for no objective. */
+  crashObjectiveMs: number | null;
+  /** Whether this pod may be told to kill itself, for a crash drill. Default false. */
+  allowCrash: boolean;
 }
 
 export interface LockSettings {
@@ -63,6 +75,7 @@ export interface LockSettings {
   maxChangesPerHour: number;
   /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 2,000. */
   historyLimit: number;
+  drill: DrillSettings;
   queue: QueueSettings;
   /** Module that exports `handle`, as an absolute path. */
   handler: string;

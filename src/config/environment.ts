@@ -37,9 +37,16 @@ export const overrides: readonly Override[] = [
   { variable: 'BATON_LOG_LEVEL', path: ['logLevel'] },
 ];
 
+const brokerVariable = 'BATON_RABBITMQ_URL';
+/** Variables that each region has, its name appended. */
+const regionVariables = [
+  [brokerVariable, 'amqpUrl'],
+  ['BATON_RABBITMQ_MANAGEMENT_URL', 'managementUrl'],
+] as const;
+
 /** `BATON_RABBITMQ_URL_US_EAST` for us-east. */
-export const regionVariable = (region: string): string =>
-  `BATON_RABBITMQ_URL_${region.toUpperCase().replace(/[-.]/g, '_')}`;
+export const regionVariable = (region: string, variable: string = brokerVariable): string =>
+  `${variable}_${region.toUpperCase().replace(/[-.]/g, '_')}`;
 
 export interface Overridden {
   /** The file's content with the environment's values put in; the argument is left alone. */
@@ -65,7 +72,7 @@ export function applyEnvironment(
   return result;
 }
 
-/** The named variable of each region, and the plain one for this pod's. */
+/** The named variables of each region, and the plain one for this pod's broker. */
 function brokerOverrides(
   file: Record<string, unknown>,
   region: string | undefined,
@@ -74,19 +81,21 @@ function brokerOverrides(
 ): Override[] {
   const regions = isMap(file.regions) ? Object.keys(file.regions) : [];
   const owners = new Map<string, string>();
-  const named = regions.map((name): Override => {
-    const variable = regionVariable(name);
-    const owner = owners.get(variable);
-    if (owner !== undefined && (env[variable] ?? env[`${variable}_FILE`]) !== undefined)
-      problems.push({
-        setting: variable,
-        expected: `must mean one region, but is the variable of ${owner} and of ${name}`,
-      });
-    owners.set(variable, name);
-    return { variable, path: ['regions', name, 'amqpUrl'], secret: true };
-  });
+  const named = regionVariables.flatMap(([common, setting]) =>
+    regions.map((name): Override => {
+      const variable = regionVariable(name, common);
+      const owner = owners.get(variable);
+      if (owner !== undefined && (env[variable] ?? env[`${variable}_FILE`]) !== undefined)
+        problems.push({
+          setting: variable,
+          expected: `must mean one region, but is the variable of ${owner} and of ${name}`,
+        });
+      owners.set(variable, name);
+      return { variable, path: ['regions', name, setting], secret: true };
+    }),
+  );
   if (region === undefined || !regions.includes(region)) return named;
-  return [{ variable: 'BATON_RABBITMQ_URL', path: ['regions', region, 'amqpUrl'], secret: true }, ...named];
+  return [{ variable: brokerVariable, path: ['regions', region, 'amqpUrl'], secret: true }, ...named];
 }
 
 function readVariable(

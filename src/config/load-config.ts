@@ -177,6 +177,7 @@ function checkRegions(
   const regions = Object.entries(given.regions ?? {}).map(([name, settings]): RegionSettings => ({
     name,
     amqpUrl: settings?.amqpUrl ?? '',
+    ...defined({ managementUrl: settings?.managementUrl }),
   }));
   if (regions.length === 0 && !wrongBelow(wrong, 'regions'))
     problems.push({ setting: 'regions', expected: 'must be given: a map of at least one region by name' });
@@ -230,7 +231,13 @@ function checkNames(where: string, named: { name: string }[], problems: ConfigPr
 /** A lock's own settings over the common ones, setting by setting. */
 function merge(common: GivenLock, own: GivenLock): GivenLock {
   const queue = { ...common.queue, ...own.queue };
-  return { ...common, ...own, ...(Object.keys(queue).length > 0 && { queue }) };
+  const drill = { ...common.drill, ...own.drill };
+  return {
+    ...common,
+    ...own,
+    ...(Object.keys(queue).length > 0 && { queue }),
+    ...(Object.keys(drill).length > 0 && { drill }),
+  };
 }
 
 const wrongBelow = (wrong: Set<string>, top: string): boolean =>

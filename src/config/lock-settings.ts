@@ -65,6 +65,11 @@ export function completeLock(
     hooks: (given.hooks ?? []).map((hook) => completeHook(hook, origin.folder)),
     maxChangesPerHour: given.maxChangesPerHour ?? 6,
     historyLimit: given.historyLimit ?? 2_000,
+    drill: {
+      objectiveMs: given.drill?.objectiveMs ?? null,
+      crashObjectiveMs: given.drill?.crashObjectiveMs ?? null,
+      allowCrash: given.drill?.allowCrash ?? false,
+    },
     queue,
     handler,
     process: given.process ?? 'shared',

@@ -41,6 +41,8 @@ const brokerName = (what: string, maxBytes: number) => {
     );
 };
 
+const flag = () => z.boolean({ error: 'must be true or false' });
+
 const rateRule = 'must be a share above 0 and at most 1, as 0.2';
 const ttlRule = `must be whole seconds in milliseconds, from 2000 to ${hourMs}`;
 
@@ -48,7 +50,7 @@ const ttlRule = `must be whole seconds in milliseconds, from 2000 to ${hourMs}`;
 const queue = map({
   // 250, so that the default dead-letter exchange, `<name>.dead`, fits into AMQP's 255 bytes.
   name: brokerName('a queue', 250),
-  declare: z.boolean({ error: 'must be true or false' }),
+  declare: flag(),
   deadLetterExchange: brokerName('an exchange', 255),
   deliveryLimit: count(20, 1_000_000),
   // AMQP's basic.qos carries 16 bits.
@@ -70,6 +72,7 @@ const hook = map({
   timeoutMs: ms(100, 600_000),
   onFailure: z.enum(['stop', 'go-on'], { error: 'must be stop or go-on' }),
 }).partial();
+const drill = map({ objectiveMs: ms(1), crashObjectiveMs: ms(1), allowCrash: flag() }).partial();
 
 export const lockSchema = map({
   leaseTtlMs: z
@@ -91,6 +94,7 @@ export const lockSchema = map({
   hooks: z.array(hook, { error: 'must be a list of hooks' }).max(10, { error: 'must be 10 hooks at most' }),
   // Temporal ends a workflow at 51,200 events; one switch must still fit above the limit.
   historyLimit: count(100, 40_000),
+  drill,
   queue,
   handler: text('the path of a module that exports `handle`'),
   process: z.enum(['shared', 'own'], { error: 'must be shared or own' }),
@@ -98,10 +102,13 @@ export const lockSchema = map({
 export type GivenLock = z.infer<typeof lockSchema>;
 
 const amqpRule = 'must be an address like amqp://user:password@host:5672/vhost (or amqps://)';
+const managementRule =
+  'must be an address like http://user:password@host:15672 (or https://), with a user and a password';
 const region = map({
   amqpUrl: z
     .string({ error: amqpRule })
     .refine((url) => hasScheme(url, ['amqp:', 'amqps:']), { error: amqpRule }),
+  managementUrl: z.string({ error: managementRule }).refine(isManagementAddress, { error: managementRule }),
 }).partial();
 
 const endpointRule = 'must be an address like http://host:2379 (or https://), without credentials and path';
@@ -148,6 +155,21 @@ function isEndpoint(address: string): boolean {
   return (
     url.username === '' && url.password === '' && url.pathname === '/' && url.search === '' && url.hash === ''
   );
+}
+
+function isManagementAddress(address: string): boolean {
+  if (!hasScheme(address, ['http:', 'https:'])) return false;
+  const { username, password, search, hash } = new URL(address);
+  return [username, password].every(isEncodedText) && search === '' && hash === '';
+}
+
+function isEncodedText(part: string): boolean {
+  try {
+    return decodeURIComponent(part) !== '';
+  } catch {
+    // A percent sign that begins no code.
+    return false;
+  }
 }
 
 /** Names of the settings allowed at a path of baton.yaml; names of regions and locks stand as any text. */

@@ -18,7 +18,9 @@ export function showValue(setting: string, value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (value === null) return 'empty';
   if (typeof value === 'object') return 'a map';
-  const text = maskSecrets(typeof value === 'string' ? value : JSON.stringify(value));
+  let text = maskSecrets(typeof value === 'string' ? value : JSON.stringify(value));
   if (text === '') return 'empty';
+  // An address without its scheme is not known for one above.
+  if (/Url\b/.test(setting) && !text.includes(`${hidden}@`)) text = text.replace(/^.*@/s, `${hidden}@`);
   return text.length > 120 ? `${text.slice(0, 119)}…` : text;
 }

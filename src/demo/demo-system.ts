@@ -242,6 +242,8 @@ export class DemoSystem {
         [lock]: {
           leaseTtlMs: this.options.leaseTtlMs,
           drainLimitMs: 10_000,
+          // For `baton dev`, which starts what was killed again.
+          drill: { objectiveMs: 1_000, crashObjectiveMs: 10_000, allowCrash: true },
           // A prefetch of as many: so a kill can repeat at most those.
           queue: { name: lock, concurrency, prefetch: concurrency },
           handler: join(__dirname, 'handler.js'),

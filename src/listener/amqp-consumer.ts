@@ -10,6 +10,8 @@ import { prepareTopology } from './amqp-topology';
 export interface AmqpConsumerOptions {
   url: string;
   queue: QueueSettings;
+  /** Under which the broker lists the connection, and closes it when the lock is taken by force. */
+  connectionName: string;
   logger: Logger;
   /** Between two checks that the broker still knows the consumer. Default 2,000. */
   checkIntervalMs?: number;
@@ -227,10 +229,14 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   }
 
   private async connectOnce(): Promise<ChannelModel> {
-    const { url, queue } = this.options;
+    const { url, queue, connectionName } = this.options;
     const address = new URL(url);
     address.searchParams.set('heartbeat', String(queue.heartbeatSeconds));
-    const connection = await connect(address.href, { noDelay: true, timeout: connectTimeoutMs });
+    const connection = await connect(address.href, {
+      noDelay: true,
+      timeout: connectTimeoutMs,
+      clientProperties: { connection_name: connectionName },
+    });
     let why = 'the connection to the broker was closed';
     connection.on('error', (error) => {
       why = `the connection to the broker was lost: ${error.message}`;

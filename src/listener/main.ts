@@ -13,6 +13,7 @@ import { GuardReader } from '../etcd/guard-reader';
 import { createLogger, lockLogger } from '../telemetry/logger';
 import { sendToAgent } from './agent-pipe';
 import { AmqpConsumer } from './amqp-consumer';
+import { connectionName } from './connection-name';
 import { loadHandler } from './handler-module';
 import { MessageMetrics } from './message-metrics';
 import { killOwnGroup } from './process-group';
@@ -124,7 +125,12 @@ async function openLock(
       reader,
       logger: logger.child({}, { level: 'silent' }),
     });
-    const consumer = new AmqpConsumer({ url: amqpUrl, queue: settings.queue, logger });
+    const consumer = new AmqpConsumer({
+      url: amqpUrl,
+      queue: settings.queue,
+      connectionName: connectionName(lock, region, pod),
+      logger,
+    });
     consumers.push(consumer);
     const runner = new TenureRunner({
       settings,

@@ -56,7 +56,8 @@ export class Agent implements HealthPort {
     this.podMetrics = new PodMetrics({ version, region, locks });
     const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
     this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
-    this.temporal = new TemporalLink(config, this.identity, new Pod(this.agents), this.agents, this.logger);
+    const port = new Pod(this.agents, { regions: config.regions, killSelf: () => this.killSelf() });
+    this.temporal = new TemporalLink(config, this.identity, port, this.agents, this.logger);
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
       const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
@@ -136,6 +137,12 @@ export class Agent implements HealthPort {
         this.groups.push(group);
         return locks.map((settings): [LockSettings, ListenerGroup] => [settings, group]);
       });
+  }
+
+  /** In one turn of the loop, so that no death is acted on. */
+  private killSelf(): void {
+    for (const group of this.groups) group.kill('killed for a crash drill');
+    process.kill(process.pid, 'SIGKILL');
   }
 
   private async stopOnce(why: string): Promise<void> {

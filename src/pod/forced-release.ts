@@ -1,10 +1,13 @@
-import type { Force, ForceOutcome } from '../../workflows/contract';
+import type { BrokerFence, Force, ForceOutcome } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
 import type { LockStore, LockView } from './lock-store';
 
 /** For so long, once it may be acquired, only the region that it was forced to may do so. */
 const windowMs = 10_000;
 const noLease = '0';
+
+/** Closes the fenced holder's connections to its broker. Never throws, and is bounded in time. */
+export type FenceBroker = (holder: { region: string; pod: string }) => Promise<BrokerFence>;
 
 /**
  * Takes the lock from a holder that does not answer. Its candidate key goes with `holder`, so none of its extensions
@@ -13,6 +16,8 @@ const noLease = '0';
  *
  * `blocked` gets its lease only after that transaction is known to be committed: however slow etcd was, it then lasts
  * for a whole TTL. A caller that dies in between leaves a block without an end: safe, and ended by asking again.
+ * In between, too, the broker closes the old holder's connections: what it held is back in the queue before anybody
+ * may start.
  *
  * @throws UnknownOutcomeError when etcd did not answer; asked again under the same switch id it answers the same.
  */
@@ -20,21 +25,38 @@ export async function forceRelease(
   store: LockStore,
   { leaseTtlMs }: Pick<LockSettings, 'leaseTtlMs'>,
   force: Force,
+  fenceBroker: FenceBroker,
 ): Promise<ForceOutcome> {
   const outcome = await releaseOnce(store, leaseTtlMs, force, await store.read());
-  if (outcome.outcome === 'released') await finishForced(store, leaseTtlMs, await store.read());
-  return outcome;
+  if (outcome.outcome === 'refused') return outcome;
+  const { from } = outcome.receipt;
+  const broker = from && (await fenceBroker(from));
+  await endBlock(store, leaseTtlMs, await store.read());
+  return { ...outcome, ...(broker && { broker }) };
 }
 
-/** The second half, where the first was done by somebody who has died since. Whether there was anything to do. */
+/**
+ * The second half, where the first was done by somebody who has died since. `null`: there was nothing to do.
+ */
 export async function finishForced(
   store: LockStore,
   leaseTtlMs: number,
-  { blocked, last }: LockView,
-): Promise<boolean> {
-  if (last?.receipt.cause !== 'force' || blocked?.leaseId !== noLease) return false;
-  await store.endBlock(blocked, leaseTtlMs);
-  return true;
+  view: LockView,
+  fenceBroker: FenceBroker,
+): Promise<BrokerFence | null> {
+  const from = view.last?.receipt.from;
+  if (!from || !unendedBlock(view)) return null;
+  const broker = await fenceBroker(from);
+  await endBlock(store, leaseTtlMs, view);
+  return broker;
+}
+
+const unendedBlock = ({ blocked, last }: LockView): LockView['blocked'] =>
+  last?.receipt.cause === 'force' && blocked?.leaseId === noLease ? blocked : null;
+
+async function endBlock(store: LockStore, leaseTtlMs: number, view: LockView): Promise<void> {
+  const blocked = unendedBlock(view);
+  if (blocked) await store.endBlock(blocked, leaseTtlMs);
 }
 
 function whyNobodyWouldTakeIt({ paused, candidates, cordons }: LockView, to: string): string | null {

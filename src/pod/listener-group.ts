@@ -91,6 +91,11 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
     void spare.quit();
   }
 
+  /** SIGKILL to both, at once. */
+  kill(why: string): void {
+    for (const process of [this.currentProcess, this.spareProcess]) void process?.kill(why);
+  }
+
   /** Kills what is left and waits for it. Idempotent. */
   async close(): Promise<void> {
     this.closed = true;

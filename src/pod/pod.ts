@@ -5,6 +5,8 @@ import type {
   AwaitSuccessorResult,
   AwaitTenureInput,
   AwaitTenureResult,
+  CrashInput,
+  CrashOutcome,
   DrainAndHandOverInput,
   Force,
   ForceOutcome,
@@ -24,6 +26,9 @@ import type {
   SwitchAnswer,
   TenureInput,
 } from '../../workflows/contract';
+import type { RegionSettings } from '../config/config';
+import { closeConnections } from './broker-fence';
+import { whyNotCrash } from './crash-check';
 import { forceRelease } from './forced-release';
 import { askHook } from './hook';
 import type { LockAgent } from './lock-agent';
@@ -38,9 +43,18 @@ const successorPollMs = 50;
 const workflowSilenceMs = 10_000;
 const receiptsForGaps = 100;
 const keptGaps = 20;
+/** A pod that was frozen between its checks and the kill knows nothing any more. */
+const crashCheckLimitMs = 2_000;
 
 /** The instructions that must come in their order: those about standing, and those that end a tenure. */
 type Sequence = 'standing' | 'leaving';
+
+/** What instructions need beside the locks. */
+export interface PodMeans {
+  regions: RegionSettings[];
+  /** SIGKILL to all listeners and then to this process. Does not return, but in a test. */
+  killSelf: () => void;
+}
 
 /**
  * A pod's locks as its activities see them. A thawed pod runs every instruction that waited for it, in any
@@ -49,7 +63,10 @@ type Sequence = 'standing' | 'leaving';
 export class Pod implements PodPort {
   private readonly highestSeq = new Map<string, number>();
 
-  constructor(private readonly agents: ReadonlyMap<string, LockAgent>) {}
+  constructor(
+    private readonly agents: ReadonlyMap<string, LockAgent>,
+    private readonly means: PodMeans,
+  ) {}
 
   async awaitTenure(input: AwaitTenureInput, signal: AbortSignal): Promise<AwaitTenureResult> {
     const agent = this.agent(input.lock);
@@ -132,8 +149,40 @@ export class Pod implements PodPort {
   }
 
   async force({ lock, force }: { lock: string; force: Force }): Promise<ForceOutcome> {
-    const { store, settings } = this.agent(lock);
-    return forceRelease(store, settings, force);
+    const { store, settings, logger } = this.agent(lock);
+    const outcome = await forceRelease(store, settings, force, (holder) =>
+      closeConnections(this.means.regions, lock, holder),
+    );
+    const why = outcome.outcome === 'refused' ? outcome.why : outcome.broker?.why;
+    logger.warn({ token: force.token, outcome: outcome.outcome, reason: why }, `forced by ${force.by}`);
+    return outcome;
+  }
+
+  /** All or nothing: the process dies with every lock that it holds, so each of them must allow it. */
+  async crash({ lock, token, drillId, by, reason }: CrashInput): Promise<CrashOutcome> {
+    const agent = this.agent(lock);
+    const beganMs = performance.now();
+    const { holder } = await agent.store.read();
+    if (holder?.token !== token || agent.tenure?.token !== token)
+      return {
+        outcome: 'not-holder',
+        why: holder
+          ? `${holder.region}/${holder.pod} holds the lock, under token ${holder.token}`
+          : 'nobody holds the lock',
+      };
+    for (const each of this.agents.values()) {
+      if (each.tenure === null) continue;
+      const why =
+        each.tenure.phase === 'running' ? await whyNotCrash(each) : `${each.lock} is being handed over`;
+      if (why !== null) return { outcome: 'refused', why };
+    }
+    if (performance.now() - beganMs > crashCheckLimitMs)
+      return { outcome: 'refused', why: `the checks took longer than ${crashCheckLimitMs / 1000} s` };
+    if (agent.tenure?.token !== token)
+      return { outcome: 'not-holder', why: 'the tenure ended during the checks' };
+    agent.logger.fatal({ token, drillId, by, reason }, 'killing this pod for a crash drill');
+    this.means.killSelf();
+    return new Promise(() => {});
   }
 
   async mark({ lock, mark }: { lock: string; mark: Mark }): Promise<MarkResult> {

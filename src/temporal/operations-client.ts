@@ -16,14 +16,13 @@ import {
   type GroupReport,
   type GroupStatus,
   groupStatusQuery,
-  type SwitchOrder,
   type SwitchReport,
 } from '../../workflows/operations-contract';
-import type { Operations, ScheduledSwitch, ScheduleTime } from '../client/operations';
+import type { Operations, Scheduled, ScheduledWork, ScheduleTime } from '../client/operations';
 import { TemporalAwayError } from './temporal-away-error';
 
 const callLimitMs = 5_000;
-const schedulePrefix = 'baton-switch/';
+const schedulePrefix = { switch: 'baton-switch/', drill: 'baton-drill/' };
 
 /** Drills, groups and schedules over one connection to Temporal. */
 export class OperationsClient implements Operations {
@@ -32,8 +31,8 @@ export class OperationsClient implements Operations {
     private readonly address: string,
   ) {}
 
-  startDrill(id: string, input: DrillInput): Promise<void> {
-    return this.start('drillWorkflow', id, input.to, input, `drill of ${input.lock} to ${input.to}`);
+  startDrill(id: string, input: DrillInput, region: string): Promise<void> {
+    return this.start('drillWorkflow', id, region, input, drillSummary(input));
   }
 
   drillResult(id: string): Promise<DrillReport | null> {
@@ -56,9 +55,10 @@ export class OperationsClient implements Operations {
     return this.bounded(() => this.client.workflow.getHandle(id).signal(groupControlSignal, control));
   }
 
-  async schedule(order: SwitchOrder, time: ScheduleTime): Promise<string> {
-    const { lock, to, reason } = order;
-    const id = `${schedulePrefix}${lock}/${to}/${randomUUID().slice(0, 8)}`;
+  async schedule(work: ScheduledWork, time: ScheduleTime): Promise<string> {
+    const { memo, workflowType, input, region, summary } = plan(work);
+    const { lock, to = 'crash' } = memo;
+    const id = `${schedulePrefix[work.kind]}${lock}/${to}/${randomUUID().slice(0, 8)}`;
     const when = 'at' in time ? time.at.toISOString() : `${time.cron} (${time.timeZone ?? 'UTC'})`;
     await this.bounded(() =>
       this.client.schedule.create({
@@ -66,26 +66,27 @@ export class OperationsClient implements Operations {
         spec: specOf(time),
         action: {
           type: 'startWorkflow',
-          workflowType: 'scheduledSwitchWorkflow',
-          args: [order],
-          taskQueue: regionTaskQueue(to),
+          workflowType,
+          args: [input],
+          taskQueue: regionTaskQueue(region),
           workflowId: id,
-          staticSummary: `${lock} to ${to}: ${reason}`.slice(0, 200),
+          staticSummary: summary.slice(0, 200),
         },
         // One that could not run within ten minutes of its time is not run at all.
         policies: { overlap: 'SKIP', catchupWindow: '10 minutes' },
         ...('at' in time && { state: { remainingActions: 1 } }),
-        memo: { ...order, when },
+        memo: { ...memo, when },
       }),
     );
     return id;
   }
 
-  async scheduled(): Promise<ScheduledSwitch[]> {
+  async scheduled(): Promise<Scheduled[]> {
     return this.bounded(async () => {
-      const found: ScheduledSwitch[] = [];
+      const found: Scheduled[] = [];
       for await (const summary of this.client.schedule.list())
-        if (summary.scheduleId.startsWith(schedulePrefix)) found.push(await this.readSchedule(summary));
+        if (Object.values(schedulePrefix).some((prefix) => summary.scheduleId.startsWith(prefix)))
+          found.push(await this.readSchedule(summary));
       return found.toSorted((a, b) => a.id.localeCompare(b.id));
     });
   }
@@ -102,16 +103,18 @@ export class OperationsClient implements Operations {
     }
   }
 
-  private async readSchedule({ scheduleId: id, memo, info }: ScheduleSummary): Promise<ScheduledSwitch> {
+  private async readSchedule({ scheduleId: id, memo, info }: ScheduleSummary): Promise<Scheduled> {
     const text = (name: string): string => {
       const value = memo?.[name];
       return typeof value === 'string' ? value : '';
     };
     const workflowId = info.recentActions.at(-1)?.action.workflow.workflowId;
+    const kind = kinds.find((each) => each === text('kind')) ?? 'switch';
     return {
       id,
+      kind,
       lock: text('lock'),
-      to: text('to'),
+      to: text('to') || null,
       reason: text('reason'),
       by: text('by'),
       when: text('when'),
@@ -120,10 +123,10 @@ export class OperationsClient implements Operations {
     };
   }
 
-  private async lastRun(workflowId: string): Promise<SwitchReport | null> {
+  private async lastRun(workflowId: string): Promise<SwitchReport | DrillReport | null> {
     try {
       const { status } = await this.client.workflow.getHandle(workflowId).describe();
-      return status.name === 'COMPLETED' ? await this.result<SwitchReport>(workflowId) : null;
+      return status.name === 'COMPLETED' ? await this.result(workflowId) : null;
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return null;
       throw error;
@@ -163,6 +166,45 @@ export class OperationsClient implements Operations {
       throw new TemporalAwayError(this.address, error);
     }
   }
+}
+
+const kinds: Scheduled['kind'][] = ['switch', 'drill', 'crash drill'];
+
+const drillSummary = (input: DrillInput): string =>
+  input.kind === 'crash' ? `crash drill of ${input.lock}` : `drill of ${input.lock} to ${input.to}`;
+
+interface Plan {
+  /** Shown by the list; Temporal keeps it with the schedule. */
+  memo: { kind: Scheduled['kind']; lock: string; to?: string; reason: string; by: string };
+  workflowType: string;
+  input: object;
+  region: string;
+  summary: string;
+}
+
+function plan(work: ScheduledWork): Plan {
+  if (work.kind === 'switch') {
+    const { order } = work;
+    return {
+      memo: { kind: 'switch', ...order },
+      workflowType: 'scheduledSwitchWorkflow',
+      input: order,
+      region: order.to,
+      summary: `${order.lock} to ${order.to}: ${order.reason}`,
+    };
+  }
+  const { input, region } = work;
+  const { lock, reason, by } = input;
+  return {
+    memo:
+      input.kind === 'crash'
+        ? { kind: 'crash drill', lock, reason, by }
+        : { kind: 'drill', lock, to: input.to, reason, by },
+    workflowType: 'drillWorkflow',
+    input,
+    region,
+    summary: `${drillSummary(input)}: ${reason}`,
+  };
 }
 
 function specOf(time: ScheduleTime): ScheduleSpec {

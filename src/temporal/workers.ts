@@ -2,9 +2,8 @@ import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/w
 import type { Logger } from 'pino';
 import { createOperatorActivities } from '../../activities/operator-activities';
 import { createPodActivities } from '../../activities/pod-activities';
-import type { PodPort } from '../../activities/ports';
+import type { OperatorPort, PodPort } from '../../activities/ports';
 import { regionTaskQueue } from '../../workflows/contract';
-import type { OperatorActivities } from '../../workflows/operations-contract';
 import type { Config } from '../config/config';
 import { namespaceOf } from './connection';
 import { installRuntime } from './sdk-logger';
@@ -17,8 +16,8 @@ export interface WorkersOptions {
   /** Base name of the pod's two task queues. */
   queue: string;
   pod: PodPort;
-  /** For scheduled switches, drills and groups towards the region. */
-  operator: OperatorActivities;
+  /** For scheduled switches, drills and groups on the region's queue. */
+  operator: OperatorPort;
   logger: Logger;
 }
 

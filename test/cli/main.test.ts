@@ -101,6 +101,32 @@ describe('bad input ends with 2, and nothing is started', () => {
       ['drill', '--lock', 'orders', '--to', 'us-west', '--reason', 'x', '--return-after', 'soon'],
       '--return-after is soon: must be like 90s, 10m, 2h',
     ],
+    [['drill', '--lock', 'orders', '--reason', 'x'], '--to REGION and --return-after SPAN must be given'],
+    [
+      ['drill', '--lock', 'orders', '--reason', 'x', '--to', 'us-west'],
+      '--to REGION and --return-after SPAN must be given, or --crash',
+    ],
+    [
+      ['drill', '--lock', 'orders', '--reason', 'x', '--to', 'eu', '--return-after', '1m'],
+      '--to is eu: there is no such region',
+    ],
+    [
+      ['drill', '--lock', 'orders', '--reason', 'x', '--crash', '--to', 'us-west'],
+      '--crash and --to cannot be given together',
+    ],
+    [
+      ['drill', '--lock', 'orders', '--reason', 'x', '--crash', '--return-after', '1m'],
+      '--crash and --return-after cannot be given together',
+    ],
+    [
+      ['drill', '--lock', 'orders', '--reason', 'x', '--crash', '--at', '2001-01-01'],
+      '--at is 2001-01-01: must be in the future',
+    ],
+    [
+      ['drill', '--lock', 'orders', '--reason', 'x', '--crash', '--at', '2999-01-01', '--cron', '* * * * *'],
+      '--at and --cron cannot be given together',
+    ],
+    [['drill', '--crash', '--reason', 'x'], '--lock LOCK must be given'],
     [['group', 'swap', '--reason', 'x'], 'baton group takes switch, pause, resume, abort, not "swap"'],
     [['group', 'abort', '--reason', 'x'], '--id ID must be given to abort a group'],
     [['group', 'switch', '--reason', 'x'], '--to REGION must be given'],

@@ -36,6 +36,7 @@ test('the least configuration gets every default', () => {
         hooks: [],
         maxFailureRate: 1,
         historyLimit: 2_000,
+        drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
         queue: {
           name: 'orders',
           declare: true,
@@ -62,12 +63,34 @@ test('the example in the repository loads', () => {
 test('defaults hold for all locks, and a lock overrides them setting by setting', () => {
   const config = folder.load({
     ...minimal(),
-    defaults: { leaseTtlMs: 5000, handler: './handler.js', queue: { concurrency: 3, prefetch: 30 } },
-    locks: { a: { queue: { name: 'qa' } }, b: { leaseTtlMs: 8000, queue: { name: 'qb', concurrency: 4 } } },
+    defaults: {
+      leaseTtlMs: 5000,
+      handler: './handler.js',
+      queue: { concurrency: 3, prefetch: 30 },
+      drill: { objectiveMs: 100, crashObjectiveMs: 8000 },
+    },
+    locks: {
+      a: { queue: { name: 'qa' } },
+      b: {
+        leaseTtlMs: 8000,
+        queue: { name: 'qb', concurrency: 4 },
+        drill: { objectiveMs: 50, allowCrash: true },
+      },
+    },
   });
   expect(config.locks).toMatchObject([
-    { name: 'a', leaseTtlMs: 5000, queue: { name: 'qa', concurrency: 3, prefetch: 30 } },
-    { name: 'b', leaseTtlMs: 8000, queue: { name: 'qb', concurrency: 4, prefetch: 30 } },
+    {
+      name: 'a',
+      leaseTtlMs: 5000,
+      queue: { name: 'qa', concurrency: 3, prefetch: 30 },
+      drill: { objectiveMs: 100, crashObjectiveMs: 8000, allowCrash: false },
+    },
+    {
+      name: 'b',
+      leaseTtlMs: 8000,
+      queue: { name: 'qb', concurrency: 4, prefetch: 30 },
+      drill: { objectiveMs: 50, crashObjectiveMs: 8000, allowCrash: true },
+    },
   ]);
 });
 
@@ -198,6 +221,31 @@ describe('what is refused', () => {
       minimal({ approvalWithinMs: 604_800_001 }),
       'locks.orders.approvalWithinMs is 604800001: must be a whole number of milliseconds, from 0 to 604800000',
     ],
+    [
+      'a management address without credentials',
+      { ...minimal(), regions: { 'us-east': { managementUrl: 'http://host:15672' } } },
+      'regions.us-east.managementUrl is http://host:15672: must be an address like http://user:password@host',
+    ],
+    [
+      'a management address of AMQP, with its password hidden',
+      { ...minimal(), regions: { 'us-east': { managementUrl: 'amqp://baton:hunter2@host:5672' } } },
+      'regions.us-east.managementUrl is amqp://baton:***@host:5672: must be an address like http',
+    ],
+    [
+      'a password that cannot be decoded',
+      { ...minimal(), regions: { 'us-east': { managementUrl: 'http://baton:hun%ter2@host' } } },
+      'regions.us-east.managementUrl is http://baton:***@host: must be',
+    ],
+    [
+      'a drill without a time',
+      minimal({ drill: { objectiveMs: 0 } }),
+      'locks.orders.drill.objectiveMs is 0: must be a whole number of milliseconds, 1 or more',
+    ],
+    [
+      'a crash that is neither allowed nor not',
+      minimal({ drill: { allowCrash: 'yes' } }),
+      'locks.orders.drill.allowCrash is yes: must be true or false',
+    ],
     ['a lock without queue', minimal({ queue: {} }), 'locks.orders.queue.name: must be given'],
   ];
   test.each(refused)('%s', (_, content, expected) => {
@@ -233,6 +281,7 @@ describe('the environment', () => {
           BATON_ETCD_ENDPOINTS: 'http://a:1, http://b:2/',
           BATON_RABBITMQ_URL: 'amqp://own',
           BATON_RABBITMQ_URL_US_WEST: 'amqps://west',
+          BATON_RABBITMQ_MANAGEMENT_URL_US_EAST: 'https://baton:secret@east:15671/rabbit',
           TEMPORAL_ADDRESS: 'own:2',
           TEMPORAL_NAMESPACE: 'own',
           BATON_TEMPORAL_NAMESPACE: 'baton',
@@ -243,7 +292,10 @@ describe('the environment', () => {
       },
     );
     expect(config).toMatchObject({
-      regions: [{ amqpUrl: 'amqp://own' }, { amqpUrl: 'amqps://west' }],
+      regions: [
+        { amqpUrl: 'amqp://own', managementUrl: 'https://baton:secret@east:15671/rabbit' },
+        { amqpUrl: 'amqps://west' },
+      ],
       etcd: { endpoints: ['http://a:1', 'http://b:2'] },
       temporal: { address: 'own:2', namespace: 'baton' },
       health: { host: '127.0.0.1', port: 0 },
@@ -291,6 +343,10 @@ test.each([
     { regions: { 'us-east': { amqpUrl: 'htp://user:hun/hunter2@host' } } },
   ],
   ['an address without slashes', { regions: { 'us-east': { amqpUrl: 'amqp:user:hunter2@host' } } }],
+  [
+    'a management address without a scheme',
+    { regions: { 'us-east': { managementUrl: 'user:hunter2@host:15672' } } },
+  ],
   ['an address in the wrong place', { regions: 'amqp://user:hunter2@host' }],
   [
     'a password of the wrong type',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
 import pino from 'pino';
 import type { QueueSettings } from '../../src/config/config';
+import { connectionName } from '../../src/listener/connection-name';
 import { AmqpConsumer } from '../../src/listener/amqp-consumer';
 import { eventually } from '../support/eventually';
 import { LossyProxy } from '../support/lossy-proxy';
@@ -49,7 +50,12 @@ describe('the consumer of one queue', () => {
   function open(): AmqpConsumer {
     const url = new URL(sharedServers().rabbitmq);
     url.host = proxy.address;
-    const opened = new AmqpConsumer({ url: url.href, queue, logger: pino({ enabled: false }) });
+    const opened = new AmqpConsumer({
+      url: url.href,
+      queue,
+      connectionName: connectionName(queue.name, 'us-east', 'us-east-a'),
+      logger: pino({ enabled: false }),
+    });
     opened.on('warm', () => events.push('warm'));
     opened.on('cold', (why) => events.push(`cold: ${why}`));
     opened.on('interrupted', (why, lost) =>

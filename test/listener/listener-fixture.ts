@@ -53,6 +53,7 @@ export class ListenerFixture {
       hooks: [],
       maxFailureRate: 1,
       historyLimit: 10_000,
+      drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
       handler: join(dist, 'test/listener/scripted-handler.js'),
       process: 'shared',
       ...options.settings,

@@ -36,6 +36,7 @@ export function lockSettings(name: string, more: Partial<LockSettings> = {}): Lo
     hooks: [],
     maxFailureRate: 1,
     historyLimit: 10_000,
+    drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
     queue: {
       name,
       declare: false,

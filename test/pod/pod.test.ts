@@ -3,7 +3,7 @@ import type { AwaitTenureResult, Tenure } from '../../workflows/contract';
 import { encodeValue } from '../../src/etcd/lock-keys';
 import { Pod } from '../../src/pod/pod';
 import { eventually } from '../support/eventually';
-import { PodFixture, type ScriptedPod } from './pod-fixture';
+import { candidateOf, PodFixture, type ScriptedPod } from './pod-fixture';
 
 let fixture: PodFixture;
 beforeEach(() => (fixture = new PodFixture()));
@@ -15,7 +15,12 @@ afterEach(async () => {
 const over = new AbortController().signal;
 /** The pod's instructions; its lock also goes by the other names given. */
 const instructionsOf = ({ agent }: ScriptedPod, ...names: string[]): Pod =>
-  new Pod(new Map([agent.lock, ...names].map((name) => [name, agent])));
+  new Pod(new Map([agent.lock, ...names].map((name) => [name, agent])), {
+    regions: [],
+    killSelf: () => void kills.push(agent.identity.pod),
+  });
+/** Pods that would be dead now. */
+const kills: string[] = [];
 
 describe('the order of instructions', () => {
   /** The call's answer, or its refusal; never throws before it has begun. */
@@ -116,6 +121,7 @@ test('a lock that is not configured here is refused, with the names of those tha
     () => pod.renewLease({ ...stamp, tenure }),
     () => pod.drainAndHandOver({ ...a.switchInput([]), ...stamp }),
     () => pod.releaseLock({ ...a.releaseInput(), ...stamp }),
+    () => pod.crash({ ...stamp, token: 1, drillId: 'd', reason: '', by: '' }),
     () => pod.abortSwitch({ ...stamp, switchId: 's', why: '' }),
     () => pod.inspectLock(stamp),
     () => pod.probe(stamp),
@@ -123,6 +129,65 @@ test('a lock that is not configured here is refused, with the names of those tha
   ];
   const refusal = new RefusedError(`lock unknown is not configured here; known: ${fixture.lock}, invoices`);
   for (const call of calls) await expect((async () => call())()).rejects.toThrow(refusal);
+});
+
+describe('a crash for a drill', () => {
+  const standsAgain = (pod: string): Promise<unknown> =>
+    fixture.until(`${pod} stands again`, (view) => candidateOf(view, pod)?.standing === true);
+  const allowed = {
+    settings: { drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: true } },
+  };
+  const crash = (pod: ScriptedPod, token: number) =>
+    instructionsOf(pod).crash({ lock: fixture.lock, token, drillId: 'd', reason: 'quarterly', by: 'me' });
+  beforeEach(() => void kills.splice(0));
+
+  test('kills the holder, once another candidate stands ready, and gives no answer', async () => {
+    const a = await fixture.holder('us-east-a', allowed);
+    expect(await crash(a, a.token)).toEqual({
+      outcome: 'refused',
+      why: `no other candidate for ${fixture.lock} is ready and stands`,
+    });
+    await fixture.standby('us-west-a');
+    const answer = crash(a, a.token);
+    await eventually(() => expect(kills).toEqual(['us-east-a']));
+    const silence = new Promise((done) => setTimeout(() => done('no answer'), 200));
+    expect(await Promise.race([answer, silence])).toBe('no answer');
+  });
+
+  test('is refused where nobody would follow: not allowed, paused, cordoned, too many changes', async () => {
+    const forbidden = await fixture.holder('us-east-a');
+    await fixture.standby('us-west-a');
+    const { token } = forbidden;
+    expect(await crash(forbidden, token)).toMatchObject({
+      outcome: 'refused',
+      why: expect.stringContaining('allowCrash'),
+    });
+    Object.assign(forbidden.agent.settings, allowed.settings);
+    const { store } = fixture.etcd;
+    const mark = { reason: 'a test', by: 'me' };
+    await store.mark({ kind: 'pause', ...mark });
+    expect(await crash(forbidden, token)).toMatchObject({ why: expect.stringContaining('is paused by me') });
+    await store.mark({ kind: 'resume', ...mark });
+    await store.mark({ kind: 'cordon', region: 'us-west', ...mark });
+    expect(await crash(forbidden, token)).toMatchObject({ why: expect.stringContaining('no other candid') });
+    await store.mark({ kind: 'uncordon', region: 'us-west', ...mark });
+    await standsAgain('us-west-a');
+    await store.trip('us-west-a', 'changed too often');
+    expect(await crash(forbidden, token)).toMatchObject({ why: expect.stringContaining('until baton ack') });
+    expect(kills).toEqual([]);
+  });
+
+  test('of another tenure than this is no holder', async () => {
+    const a = await fixture.holder('us-east-a', allowed);
+    const b = await fixture.standby('us-west-a', allowed);
+    const notHolder = {
+      outcome: 'not-holder',
+      why: `us-east/us-east-a holds the lock, under token ${a.token}`,
+    };
+    expect(await crash(a, a.token - 1)).toEqual(notHolder);
+    expect(await crash(b, a.token)).toEqual(notHolder);
+    expect(kills).toEqual([]);
+  });
 });
 
 describe('a beat', () => {

@@ -26,6 +26,8 @@ export interface TestSystemOptions {
   /** Over the defaults of the tests: TTL 6 s, drain limit 10 s, stall limit 4 s, concurrency 8, prefetch 8. */
   lockSettings?: Record<string, unknown>;
   queueSettings?: Record<string, unknown>;
+  /** Of every region's broker. Default: none. */
+  managementUrl?: string;
   /** A second lock in the same pods, `<lock>-2`, with a queue of that name. */
   secondLock?: boolean;
 }
@@ -339,7 +341,15 @@ export class TestSystem {
     const { servers, options } = this;
     const endpoints = (options.etcdFor?.[region] ?? servers.etcd).map((address) => `http://${address}`);
     const config = {
-      regions: Object.fromEntries(this.regions.map((each) => [each, { amqpUrl: servers.rabbitmq }])),
+      regions: Object.fromEntries(
+        this.regions.map((each) => [
+          each,
+          {
+            amqpUrl: servers.rabbitmq,
+            ...(options.managementUrl !== undefined && { managementUrl: options.managementUrl }),
+          },
+        ]),
+      ),
       etcd: { endpoints },
       temporal: { address: servers.temporal, namespace: 'default' },
       health: { host: '127.0.0.1', port: 0 },

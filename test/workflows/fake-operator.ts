@@ -1,14 +1,19 @@
-import type { OperatorActivities, SwitchOrder, SwitchReport } from '../../workflows/operations-contract';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { OperatorPort } from '../../activities/ports';
+import type { CrashTarget, SwitchOrder, SwitchReport } from '../../workflows/operations-contract';
 import type { Receipt } from '../../workflows/contract';
 
 /** What scheduled switches, drills and groups are told, as a test wants it. */
-export class FakeOperator implements OperatorActivities {
+export class FakeOperator implements OperatorPort {
   readonly regions = new Map<string, string>();
   readonly switches: (SwitchOrder & { switchId: string })[] = [];
   /** Locks whose switch is refused, with the reason. */
   readonly refusals = new Map<string, string>();
   readonly obstacles = new Map<string, string>();
   gapMs = 12;
+  target: CrashTarget = { holder: null, standbys: [] };
+  /** Of whoever takes over from a killed holder. */
+  recovery: Receipt | null = null;
   /** Called before each switch. */
   before: (order: SwitchOrder) => Promise<void> | void = () => undefined;
 
@@ -45,5 +50,23 @@ export class FakeOperator implements OperatorActivities {
 
   async activeRegion({ lock }: { lock: string }): Promise<string | null> {
     return this.regions.get(lock) ?? null;
+  }
+
+  async awaitElsewhere(
+    { lock, region, waitMs }: { lock: string; region: string; waitMs: number },
+    signal: AbortSignal,
+  ): Promise<string | null> {
+    const giveUpAt = performance.now() + waitMs;
+    while (performance.now() < giveUpAt && this.regions.get(lock) === region)
+      await sleep(50, undefined, { signal });
+    return this.regions.get(lock) ?? null;
+  }
+
+  async crashTarget(): Promise<CrashTarget> {
+    return this.target;
+  }
+
+  async awaitRecovery(): Promise<Receipt | null> {
+    return this.recovery;
   }
 }

@@ -4,6 +4,8 @@ import type {
   AwaitTenureInput,
   AwaitTenureResult,
   Candidate,
+  CrashInput,
+  CrashOutcome,
   DrainAndHandOverInput,
   Force,
   ForceOutcome,
@@ -77,14 +79,23 @@ export class FakePod implements PodPort {
     for (const { end } of waits) end(this.report(tenure));
   }
 
+  /** What it says when it is told to kill itself; `null`: nothing, ever. */
+  crashed: CrashOutcome | null = null;
+  private silence = (): void => undefined;
+
   /** Ends every open wait, so that the workers can stop. */
   end(): void {
+    this.silence();
+    this.endWaits();
+  }
+
+  private endWaits(): void {
     for (const { end } of this.waits) end({ outcome: 'not-yet', why: 'the pod ends', attempts: [] });
   }
 
   async awaitTenure(input: AwaitTenureInput, signal: AbortSignal): Promise<AwaitTenureResult> {
     this.note('awaitTenure', input);
-    this.end();
+    this.endWaits();
     if (this.newest && this.newest.token > input.afterToken) return this.report(this.newest);
     return new Promise((resolve) => {
       const wait = {
@@ -174,6 +185,16 @@ export class FakePod implements PodPort {
     }) as HandOverOutcome & { outcome: 'handed-over' };
     this.truth.holder = null;
     return { outcome: 'released', receipt: { ...receipt, cause: 'force', to: null } };
+  }
+
+  async crash(input: CrashInput): Promise<CrashOutcome> {
+    this.note('crash', input);
+    return (
+      this.crashed ??
+      new Promise((resolve) => {
+        this.silence = () => resolve({ outcome: 'refused', why: 'the pod ends' });
+      })
+    );
   }
 
   async mark({ mark }: { mark: Mark }): Promise<MarkResult> {

@@ -1,8 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DrillReport, GroupInput, GroupReport } from '../../workflows/operations-contract';
+import type { Receipt } from '../../workflows/contract';
+import type {
+  CrashDrillReport,
+  DrillInput,
+  DrillReport,
+  GroupInput,
+  GroupReport,
+  PlannedDrillReport,
+} from '../../workflows/operations-contract';
 import { eventually } from '../support/eventually';
 import { uniqueName } from '../support/servers';
 import type { FakeOperator } from './fake-operator';
+import type { FakePod } from './fake-pod';
 import { RegionFixture } from './region-fixture';
 
 jest.setTimeout(120_000);
@@ -26,50 +35,193 @@ const until = <T>(ask: () => Promise<T | null>): Promise<T> =>
   }, 60_000);
 
 describe('a drill', () => {
-  const drill = async (returnAfterMs: number, objectiveMs: number | null = null): Promise<DrillReport> => {
+  const run = async <K extends DrillReport['kind']>(
+    kind: K,
+    input: DrillInput,
+    region: string,
+  ): Promise<DrillReport & { kind: K }> => {
     const id = uniqueName('drill');
-    const { lock, west } = fixture;
     const { operations } = fixture.client;
-    const order = { lock, to: west, reason: 'quarterly', by: 'anna' };
-    await operations.startDrill(id, { ...order, returnAfterMs, objectiveMs });
-    return until(() => operations.drillResult(id));
+    await operations.startDrill(id, input, region);
+    const report = await until(() => operations.drillResult(id));
+    expect(report.kind).toBe(kind);
+    return report as DrillReport & { kind: K };
   };
 
-  beforeEach(() => void operator.regions.set(fixture.lock, fixture.east));
+  describe('there and back', () => {
+    const drill = (
+      returnAfterMs: number,
+      objectiveMs: number | null = null,
+      region = fixture.east,
+    ): Promise<PlannedDrillReport> => {
+      const { lock, west: to } = fixture;
+      const order = { lock, to, reason: 'quarterly', by: 'anna' };
+      return run('planned', { kind: 'planned', ...order, returnAfterMs, objectiveMs }, region);
+    };
 
-  it('goes there and back, and compares the gaps with the objective', async () => {
-    expect(await drill(1_000, 50)).toMatchObject({
-      outcome: 'passed',
-      from: fixture.east,
-      why: 'the longest gap was 12 ms',
-      there: { outcome: 'done' },
-      back: { outcome: 'done', to: fixture.east },
+    beforeEach(async () => {
+      operator.regions.set(fixture.lock, fixture.east);
+      // It runs at home.
+      await fixture.client.start(fixture.lock, fixture.east);
+      await fixture.pod('e1', fixture.east);
     });
-    expect(operator.switches.map(({ to, reason }) => [to, reason])).toEqual([
-      [fixture.west, 'drill: quarterly'],
-      [fixture.east, 'end of the drill: quarterly'],
-    ]);
-    operator.gapMs = 70;
-    expect(await drill(0, 50)).toMatchObject({
-      outcome: 'failed',
-      why: 'the longest gap was 70 ms, above the objective of 50 ms',
+
+    it('compares the gaps with the objective', async () => {
+      expect(await drill(1_000, 50)).toMatchObject({
+        outcome: 'passed',
+        from: fixture.east,
+        why: 'the longest gap was 12 ms, within the objective of 50 ms',
+        there: { outcome: 'done' },
+        back: { outcome: 'done', to: fixture.east },
+      });
+      expect(operator.switches.map(({ to, reason }) => [to, reason])).toEqual([
+        [fixture.west, 'drill: quarterly'],
+        [fixture.east, 'end of the drill: quarterly'],
+      ]);
+      operator.gapMs = 70;
+      // Begun elsewhere, as by a schedule, it goes home first.
+      expect(await drill(0, 50, fixture.west)).toMatchObject({
+        outcome: 'failed',
+        why: 'the longest gap was 70 ms, above the objective of 50 ms',
+      });
+    });
+
+    it('that cannot begin changes nothing; a real failover ends it at once, and is left alone', async () => {
+      operator.refusals.set(fixture.lock, 'refused: paused');
+      expect(await drill(0)).toMatchObject({
+        outcome: 'failed',
+        why: 'nothing was changed: refused: paused',
+        back: null,
+      });
+      operator.refusals.clear();
+      operator.before = () => void setTimeout(() => operator.regions.set(fixture.lock, 'elsewhere'), 200);
+      expect(await drill(3_600_000)).toMatchObject({
+        outcome: 'ended',
+        why: 'elsewhere is active meanwhile: left as it is',
+      });
+      expect(operator.switches).toHaveLength(1);
+    });
+
+    it('whose way back is overtaken by a failover ends, too', async () => {
+      const report = drill(500);
+      operator.before = ({ to }) => {
+        if (to !== fixture.east) return;
+        operator.refusals.set(fixture.lock, 'rolled-back: the holder died');
+        operator.regions.set(fixture.lock, 'elsewhere');
+      };
+      expect(await report).toMatchObject({
+        outcome: 'ended',
+        why: 'elsewhere is active meanwhile: left as it is',
+        back: { outcome: 'not-done' },
+      });
     });
   });
 
-  it('that cannot begin changes nothing; one that is overtaken by a real failover leaves it alone', async () => {
-    operator.refusals.set(fixture.lock, 'refused: paused');
-    expect(await drill(0)).toMatchObject({
-      outcome: 'failed',
-      why: 'nothing was changed: refused: paused',
-      back: null,
+  describe('that kills', () => {
+    let victim: FakePod;
+    let token: number;
+    const drill = (objectiveMs: number | null = null): Promise<CrashDrillReport> => {
+      const { lock } = fixture;
+      const input = { lock, reason: 'quarterly', by: 'anna', objectiveMs };
+      // Begun with the victim, it goes to where others stand.
+      return run('crash', { kind: 'crash', ...input }, fixture.east);
+    };
+
+    beforeEach(async () => {
+      const { pod, tenure } = await fixture.active();
+      victim = pod;
+      ({ token } = tenure);
+      const { region } = tenure;
+      operator.target = {
+        holder: { region, pod: victim.pod, token },
+        standbys: [{ region: fixture.west, pod: 'w1' }],
+      };
     });
-    operator.refusals.clear();
-    operator.before = () => void setTimeout(() => operator.regions.set(fixture.lock, 'elsewhere'), 200);
-    expect(await drill(1_000)).toMatchObject({
-      outcome: 'ended',
-      why: 'elsewhere is active meanwhile: left as it is',
+
+    const recovered = (ms: number, more: Partial<Receipt> = {}): Receipt => {
+      const at = new Date(Date.now() + ms).toISOString();
+      return {
+        id: 'r',
+        lock: fixture.lock,
+        cause: 'takeover',
+        why: 'the lease ran out',
+        by: 'w1',
+        from: { region: fixture.east, pod: victim.pod, token },
+        to: { region: fixture.west, pod: 'w1', token: token + 1 },
+        at,
+        drained: null,
+        requeued: null,
+        lastFinishedAt: null,
+        firstStartedAt: at,
+        gapMs: null,
+        ...more,
+      };
+    };
+
+    it('measures from the kill to the first message, or to the takeover of an empty queue', async () => {
+      operator.recovery = recovered(60_000);
+      const report = await drill(600_000);
+      expect(report).toMatchObject({
+        outcome: 'passed',
+        holder: { pod: victim.pod, token },
+        measuredTo: 'first message',
+        receipt: { id: 'r' },
+      });
+      const { recoveryMs, killedAt } = report;
+      expect(recoveryMs).toBe(Date.parse(operator.recovery.at) - Date.parse(killedAt ?? ''));
+      expect(victim.callsOf('crash')).toEqual([
+        { lock: fixture.lock, token, reason: 'quarterly', by: 'anna', drillId: expect.any(String) },
+      ]);
+      operator.recovery = recovered(60_000, { firstStartedAt: null });
+      expect(await drill(1)).toMatchObject({
+        outcome: 'failed',
+        why: expect.stringMatching(
+          /no message has come yet, \d+ ms after the kill, above the objective of 1 ms$/,
+        ),
+        measuredTo: 'takeover',
+      });
+      operator.recovery = null;
+      expect(await drill()).toMatchObject({
+        outcome: 'failed',
+        why: `${victim.pod} was told to kill itself, and nobody has taken over`,
+      });
     });
-    expect(operator.switches).toHaveLength(1);
+
+    it('kills nobody where the pod refuses, does not take it up, or does not hold the lock any more', async () => {
+      const spared = { receipt: null, killedAt: null, recoveryMs: null };
+      victim.crashed = { outcome: 'refused', why: 'not allowed here' };
+      expect(await drill()).toMatchObject({
+        outcome: 'failed',
+        why: `nothing was killed: ${victim.pod} refused: not allowed here`,
+        ...spared,
+      });
+      victim.crashed = { outcome: 'not-holder', why: 'w1 holds the lock' };
+      expect(await drill()).toMatchObject({
+        outcome: 'ended',
+        why: 'nothing was killed: w1 holds the lock',
+        ...spared,
+      });
+      operator.target.holder!.pod = 'nobody-polls-here';
+      expect(await drill()).toMatchObject({
+        outcome: 'failed',
+        why: 'nothing was killed: nobody-polls-here: not taken up in time',
+        ...spared,
+      });
+      operator.target = { ...operator.target, standbys: [] };
+      expect(await drill()).toMatchObject({
+        outcome: 'failed',
+        why: 'nothing was killed: no other candidate is ready and stands',
+        ...spared,
+      });
+    });
+
+    it('leaves another change alone that came first', async () => {
+      operator.recovery = recovered(0, { cause: 'switch', by: 'ben' });
+      expect(await drill()).toMatchObject({
+        outcome: 'ended',
+        why: 'another change came first: switch by ben',
+      });
+    });
   });
 });
 
@@ -159,11 +311,19 @@ describe('a scheduled switch', () => {
     const { lock, west } = fixture;
     const order = { lock, to: west, reason: 'maintenance window', by: 'anna' };
     operator.refusals.set(lock, 'refused: no candidate in the west');
-    const once = await operations.schedule(order, { at: new Date(Date.now() + 3_000) });
-    const daily = await operations.schedule(order, { cron: '0 22 * * *', timeZone: 'Europe/Berlin' });
+    const once = await operations.schedule({ kind: 'switch', order }, { at: new Date(Date.now() + 3_000) });
+    const daily = await operations.schedule(
+      { kind: 'switch', order },
+      { cron: '0 22 * * *', timeZone: 'Europe/Berlin' },
+    );
     const find = async (id: string) => (await operations.scheduled()).find((each) => each.id === id);
     await eventually(async () =>
-      expect(await find(daily)).toMatchObject({ ...order, when: '0 22 * * * (Europe/Berlin)', last: null }),
+      expect(await find(daily)).toMatchObject({
+        kind: 'switch',
+        ...order,
+        when: '0 22 * * * (Europe/Berlin)',
+        last: null,
+      }),
     );
     await eventually(
       async () =>
