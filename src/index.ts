@@ -15,10 +15,19 @@ export type {
   SwitchOutcome,
   Tenure,
 } from '../workflows/contract';
+export type {
+  DrillReport,
+  GroupControl,
+  GroupInput,
+  GroupReport,
+  SwitchOrder,
+  SwitchReport,
+} from '../workflows/operations-contract';
 export { BatonClient } from './client/baton-client';
 export type {
   Aborted,
   ClientOptions,
+  DrillOptions,
   ForceOptions,
   Marking,
   SwitchDone,
@@ -26,9 +35,11 @@ export type {
   Who,
 } from './client/baton-client';
 export { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './client/errors';
+export type { LockStatus, RegionRow } from './client/lock-status';
+export type { ScheduledSwitch, ScheduleTime } from './client/operations';
 export type { PreflightAnswer } from './client/preflight';
 export { WorkflowsAwayError } from './client/region-workflows';
 export type { StatusReport } from './client/status-reader';
-export { UnknownOutcomeError } from '../activities/errors';
+export { RefusedError, UnknownOutcomeError } from '../activities/errors';
 export { ConfigError } from './config/config-error';
 export type { Config, LockSettings, QueueSettings, RegionSettings } from './config/config';

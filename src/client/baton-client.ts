@@ -266,7 +266,10 @@ export class BatonClient {
       if (answer.outcome === 'not-running')
         throw new TurnedDownError(`the workflow of ${lock} in ${found.region} is not running any more`);
     }
-    throw new TurnedDownError(`no outcome of switch ${found.switchId} within ${abortLimitMs / 1000} s`);
+    throw new UnsettledError(
+      `no outcome of switch ${found.switchId} within ${abortLimitMs / 1000} s`,
+      found.switchId,
+    );
   }
 
   /**
@@ -285,7 +288,7 @@ export class BatonClient {
     if (!holder) {
       // By somebody who died half way.
       if (await finishForced(store, leaseTtlMs, view))
-        return this.untilTakenOver(store, last?.modRevision ?? 0, limitMs);
+        return this.untilTakenOver(store, last?.modRevision ?? 0, limitMs, last?.receipt.id ?? '');
       throw new TurnedDownError(`nobody holds ${lock}: whoever is ready takes it without being told`);
     }
     const { token, region, pod } = holder;
@@ -297,10 +300,15 @@ export class BatonClient {
     );
     const done = 'reasons' in asked ? await forceRelease(store, { leaseTtlMs }, force) : asked;
     if (done.outcome === 'refused') throw new TurnedDownError(`${lock} was not touched: ${done.why}`);
-    return this.untilTakenOver(store, token, limitMs);
+    return this.untilTakenOver(store, token, limitMs, force.switchId);
   }
 
-  private async untilTakenOver(store: LockStore, token: number, limitMs: number): Promise<Receipt> {
+  private async untilTakenOver(
+    store: LockStore,
+    token: number,
+    limitMs: number,
+    switchId: string,
+  ): Promise<Receipt> {
     const giveUpAt = Date.now() + limitMs;
     while (Date.now() < giveUpAt) {
       const { holder, last } = await store.read();
@@ -313,8 +321,9 @@ export class BatonClient {
         );
       await sleep(timing.pollMs);
     }
-    throw new TurnedDownError(
+    throw new UnsettledError(
       `${store.lock} was taken from its holder, and nobody has taken it over within ${Math.round(limitMs / 1000)} s: see baton why`,
+      switchId,
     );
   }
 
