@@ -16,7 +16,16 @@ export type {
   SwitchOutcome,
   Tenure,
 } from '../workflows/contract';
-export type { CrashDrillReport, DrillReport, PlannedDrillReport } from '../workflows/operations-contract';
+export type {
+  CrashDrillReport,
+  DrillReport,
+  GroupControl,
+  GroupInput,
+  GroupReport,
+  PlannedDrillReport,
+  SwitchOrder,
+  SwitchReport,
+} from '../workflows/operations-contract';
 export { BatonClient } from './client/baton-client';
 export type {
   Aborted,
@@ -30,10 +39,11 @@ export type {
 } from './client/baton-client';
 export type { CrashDrillOptions, DrillOptions, PlannedDrillOptions } from './client/drill-options';
 export { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './client/errors';
+export type { LockStatus, RegionRow } from './client/lock-status';
 export type { Scheduled, ScheduleTime } from './client/operations';
 export type { PreflightAnswer } from './client/preflight';
 export { WorkflowsAwayError } from './client/region-workflows';
 export type { StatusReport } from './client/status-reader';
-export { UnknownOutcomeError } from '../activities/errors';
+export { RefusedError, UnknownOutcomeError } from '../activities/errors';
 export { ConfigError } from './config/config-error';
 export type { Config, DrillSettings, LockSettings, QueueSettings, RegionSettings } from './config/config';

@@ -303,7 +303,10 @@ export class BatonClient {
       if (answer.outcome === 'not-running')
         throw new TurnedDownError(`the workflow of ${lock} in ${found.region} is not running any more`);
     }
-    throw new TurnedDownError(`no outcome of switch ${found.switchId} within ${abortLimitMs / 1000} s`);
+    throw new UnsettledError(
+      `no outcome of switch ${found.switchId} within ${abortLimitMs / 1000} s`,
+      found.switchId,
+    );
   }
 
   /** Approves of the switch that waits for it, or of the one with this id. @returns what comes of it. */
@@ -351,8 +354,10 @@ export class BatonClient {
     if (!holder) {
       // By somebody who died half way.
       const broker = await finishForced(store, leaseTtlMs, view, fenceBroker);
-      if (broker)
-        return { receipt: await this.untilTakenOver(store, last?.modRevision ?? 0, limitMs), broker };
+      if (broker) {
+        const { modRevision = 0, receipt } = last ?? {};
+        return { receipt: await this.untilTakenOver(store, modRevision, limitMs, receipt?.id ?? ''), broker };
+      }
       throw new TurnedDownError(`nobody holds ${lock}: whoever is ready takes it without being told`);
     }
     const { token, region, pod } = holder;
@@ -364,10 +369,16 @@ export class BatonClient {
     );
     const done = 'reasons' in asked ? await forceRelease(store, { leaseTtlMs }, force, fenceBroker) : asked;
     if (done.outcome === 'refused') throw new TurnedDownError(`${lock} was not touched: ${done.why}`);
-    return { receipt: await this.untilTakenOver(store, token, limitMs), broker: done.broker ?? null };
+    const receipt = await this.untilTakenOver(store, token, limitMs, force.switchId);
+    return { receipt, broker: done.broker ?? null };
   }
 
-  private async untilTakenOver(store: LockStore, token: number, limitMs: number): Promise<Receipt> {
+  private async untilTakenOver(
+    store: LockStore,
+    token: number,
+    limitMs: number,
+    switchId: string,
+  ): Promise<Receipt> {
     const giveUpAt = Date.now() + limitMs;
     while (Date.now() < giveUpAt) {
       const { holder, last } = await store.read();
@@ -380,8 +391,9 @@ export class BatonClient {
         );
       await sleep(timing.pollMs);
     }
-    throw new TurnedDownError(
+    throw new UnsettledError(
       `${store.lock} was taken from its holder, and nobody has taken it over within ${Math.round(limitMs / 1000)} s: see baton why`,
+      switchId,
     );
   }
 

@@ -19,7 +19,10 @@ export class NotSwitchedError extends Error {
   }
 }
 
-/** Whether the switch happened is decided in etcd, which does not answer; it says so when it is back, by the id. */
+/**
+ * The outcome was not known in time, and may still come: of a switch while etcd does not answer, of an abort, or of a
+ * lock that was forced from its holder and not taken over yet. `history` shows it, under the id.
+ */
 export class UnsettledError extends Error {
   override readonly name = 'UnsettledError';
 

@@ -218,7 +218,8 @@ export class PlannedSwitch {
   }
 
   private say(line: string): void {
-    if (line === this.said) return;
+    // A late answer has nothing to add once the outcome is known.
+    if (this.over || line === this.said) return;
     this.said = line;
     this.progress(line);
   }

@@ -20,7 +20,6 @@ export class Publisher {
   private model: ChannelModel | undefined;
   private channel: ConfirmChannel | undefined;
   private readonly unroutable = new Set<number>();
-  private nextSeq = 1;
   private unconfirmed = 0;
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
@@ -29,10 +28,17 @@ export class Publisher {
     private readonly url: string,
     private readonly queue: string,
     private readonly onTrouble: (problem: string) => void,
+    private nextSeq: number,
   ) {}
 
-  static async connect(url: string, queue: string, onTrouble: (problem: string) => void): Promise<Publisher> {
-    const publisher = new Publisher(url, queue, onTrouble);
+  /** The messages are numbered from `firstSeq` on. */
+  static async connect(
+    url: string,
+    queue: string,
+    onTrouble: (problem: string) => void,
+    firstSeq = 1,
+  ): Promise<Publisher> {
+    const publisher = new Publisher(url, queue, onTrouble, firstSeq);
     await publisher.open();
     return publisher;
   }

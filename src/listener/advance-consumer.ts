@@ -34,6 +34,7 @@ const maxReadsInFlight = 64;
  */
 export class AdvanceConsumer {
   private messages: Held[] = [];
+  private passOn: ((message: ConsumeMessage, channel: Channel) => void) | null = null;
   private readonly drift: ClockDrift;
   private readonly beganMs = performance.now();
   private deadlineNs: bigint;
@@ -46,16 +47,19 @@ export class AdvanceConsumer {
     this.drift = new ClockDrift(options.marginMs / 2);
   }
 
-  get held(): readonly Held[] {
-    return this.messages;
-  }
-
   get deadline(): bigint {
     return this.deadlineNs;
   }
 
+  /** What comes from now on is for the tenure that has begun: its drain returns what it cannot start, however late. */
+  handTo(accept: (message: ConsumeMessage, channel: Channel) => void): readonly Held[] {
+    this.passOn = accept;
+    return this.messages;
+  }
+
   readonly hold = (message: ConsumeMessage, channel: Channel): void => {
-    this.messages.push({ message, channel, receivedNs: process.hrtime.bigint() });
+    if (this.passOn) this.passOn(message, channel);
+    else this.messages.push({ message, channel, receivedNs: process.hrtime.bigint() });
   };
 
   /** The broker has taken back what was delivered on a channel that is gone. */

@@ -192,8 +192,9 @@ export class TenureRunner {
     });
     const tenure: RunningTenure = { token, guard, worker, logger, state: 'consuming' };
     this.tenure = tenure;
-    if (ahead) worker.takeHeld(ahead.held);
-    logger.info({ held: ahead?.held.length ?? 0, ahead: readBeganNs !== undefined }, 'tenure started');
+    const held = ahead?.handTo((message, channel) => worker.accept(message, channel)) ?? [];
+    worker.takeHeld(held);
+    logger.info({ held: held.length, ahead: readBeganNs !== undefined }, 'tenure started');
     if (ahead && this.options.consumer.isConsuming) this.send({ kind: 'consuming', lock: this.lock, token });
     else void this.consume('at once');
   }
@@ -297,16 +298,13 @@ export class TenureRunner {
     this.send({ kind: 'drained', lock: this.lock, token, ...result, lastFinishedAt });
   }
 
-  /** Like `consume`, for nobody yet. Whom a delivery is for is decided when it comes. */
+  /** Like `consume`, for nobody yet. */
   private async consumeAhead(): Promise<void> {
     const { consumer, logger } = this.options;
     const { ahead } = this;
     if (!ahead || !consumer.isWarm || consumer.isConsuming) return;
     try {
-      await consumer.consume((message, channel) => {
-        if (this.ahead === ahead) ahead.hold(message, channel);
-        else this.tenure?.worker.accept(message, channel);
-      });
+      await consumer.consume(ahead.hold);
       if (this.ahead === ahead && consumer.isConsuming) this.send({ kind: 'prepared', lock: this.lock });
     } catch (error) {
       // `warm` calls it again.

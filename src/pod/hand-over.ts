@@ -62,6 +62,8 @@ export class HandOver {
       .then(async (done) => {
         // The workflows' work that the answer sets in motion can wait until the successor has begun its own.
         if (done.outcome === 'handed-over') await sleep(quietMs);
+        else if (done.outcome !== 'resumed')
+          this.agent.logger.warn({ switchId: input.switchId, reason: done.why }, `hand-over ${done.outcome}`);
         return done;
       });
     this.outcomes.set(input.switchId, outcome);

@@ -10,7 +10,11 @@ import type { Order } from './scripted-handler';
 let fixture: ListenerFixture;
 const open = async (options: FixtureOptions = {}): Promise<ListenerFixture> =>
   (fixture = await new ListenerFixture(options).open());
-afterEach(() => fixture.close());
+const proxies: LossyProxy[] = [];
+afterEach(async () => {
+  await fixture.close();
+  await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
+});
 
 const orders = (count: number, more: Partial<Order> = {}): Order[] =>
   Array.from({ length: count }, (_, index) => ({ id: index + 1, ...more }));
@@ -229,6 +233,31 @@ describe('a drain', () => {
     await drained;
     expect(fixture.notes('start')).toHaveLength(started);
     await proxy.close();
+  });
+
+  it('returns what arrives between its end and the answer of the broker, also of a tenure that was begun ahead', async () => {
+    const url = new URL(sharedServers().rabbitmq);
+    const proxy = await LossyProxy.start(url.host);
+    proxies.push(proxy);
+    url.host = proxy.address;
+    await open({ amqpUrl: url.href });
+    const child = await fixture.forkWarm();
+    const { leaseId } = await fixture.stand();
+    child.prepare(leaseId, 0);
+    await child.next('prepared');
+    const { token } = await fixture.acquire();
+    await child.next('started');
+    // The broker delivers, and answers the cancellation; nothing of it arrives before the tenure is another pod's.
+    proxy.holdAnswersBack();
+    await fixture.publish(orders(3));
+    await child.drain(token);
+    child.send({ kind: 'end', lock: fixture.lock, token });
+    child.send({ kind: 'ping', n: 1 });
+    await child.next('pong');
+    expect(await fixture.ready()).toBe(0);
+    proxy.deliverAnswers();
+    await eventually(async () => expect(await fixture.ready()).toBe(3));
+    expect(fixture.notes()).toEqual([]);
   });
 
   it('goes on under the same token when it is resumed', async () => {

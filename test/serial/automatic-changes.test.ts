@@ -8,11 +8,7 @@ afterEach(() => system.stop());
 /** The east holds, the west is ready. */
 async function start(lockSettings: Record<string, unknown>): Promise<void> {
   system = await TestSystem.create({ lockSettings });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  await system.bringUp();
 }
 
 test('past its limit of automatic changes a lock stays in its region until baton ack', async () => {

@@ -50,11 +50,7 @@ async function bringUp(options: {
     etcdFor,
     lockSettings: { leaseTtlMs: ttlMs, requestTimeoutMs, ...options.lockSettings },
   });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  await system.bringUp();
   (await system.connectPublisher()).start(100);
   await system.untilProcessed(30);
   return follower;

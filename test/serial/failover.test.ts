@@ -7,18 +7,12 @@ let system: TestSystem;
 
 beforeEach(async () => {
   system = await TestSystem.create({ lockSettings: { leaseTtlMs: ttlMs } });
-  await system.startRegions();
 });
 afterEach(() => system.stop());
 
 /** Two pods in the east and one in the west, `us-east-a` active, 200 messages a second. */
 async function bringUp(): Promise<void> {
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-east-b');
-  system.startPod('us-west-a');
-  await system.untilReady('us-east-b');
-  await system.untilReady('us-west-a');
+  await system.bringUp(['us-east-a', 'us-east-b', 'us-west-a']);
   (await system.connectPublisher()).start(200);
   await system.untilProcessed(50);
 }
@@ -89,8 +83,7 @@ test('SIGTERM drains and hands over to the own region, without a duplicate', asy
 });
 
 test('SIGTERM of the only pod releases the lock', async () => {
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
+  await system.bringUp(['us-east-a']);
   process.kill(system.processes('us-east-a').agent, 'SIGTERM');
   const after = await system.until(
     'nobody holds',
@@ -100,8 +93,8 @@ test('SIGTERM of the only pod releases the lock', async () => {
 });
 
 test('a pod restarted under its old name within the TTL is another pod and waits for the lease', async () => {
-  system.startPod('us-east-a');
-  const before = await system.untilHeldBy('us-east-a');
+  await system.bringUp(['us-east-a']);
+  const before = await system.view();
   (await system.connectPublisher()).start(200);
   await system.untilProcessed(50);
   await system.killPod('us-east-a');

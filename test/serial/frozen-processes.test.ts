@@ -9,11 +9,7 @@ let system: TestSystem;
 
 beforeEach(async () => {
   system = await TestSystem.create({ lockSettings: { leaseTtlMs: ttlMs } });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  await system.bringUp();
   (await system.connectPublisher()).start(100);
   await system.untilProcessed(30);
 });

@@ -5,12 +5,8 @@ jest.setTimeout(240_000);
 let system: TestSystem;
 
 beforeEach(async () => {
-  system = await TestSystem.create({ secondLock: true });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  system = await TestSystem.create({ lockCount: 2 });
+  await system.bringUp();
 });
 afterEach(() => system.stop());
 

@@ -8,11 +8,7 @@ let system: TestSystem;
 beforeEach(async () => {
   // More than the handlers take, so that each switch has something to return.
   system = await TestSystem.create({ queueSettings: { prefetch: 50 } });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  await system.bringUp();
 });
 afterEach(() => system.stop());
 

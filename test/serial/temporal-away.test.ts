@@ -18,11 +18,7 @@ afterAll(() => stack.stop());
 beforeEach(async () => {
   const servers = { ...sharedServers(), temporal: stack.temporalAddress };
   system = await TestSystem.create({ servers, lockSettings: { leaseTtlMs: ttlMs } });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  await system.bringUp();
   (await system.connectPublisher()).start(200);
   await system.untilProcessed(50);
 });

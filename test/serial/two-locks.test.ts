@@ -13,13 +13,8 @@ const secondIsHeld = (): Promise<void> =>
   }, 40_000);
 
 beforeEach(async () => {
-  system = await TestSystem.create({ secondLock: true });
-  await system.startRegions();
-  system.startPod('us-east-a');
-  await system.untilHeldBy('us-east-a');
-  await secondIsHeld();
-  system.startPod('us-west-a');
-  await system.untilReady('us-west-a');
+  system = await TestSystem.create({ lockCount: 2 });
+  await system.bringUp();
   (await system.connectPublisher()).start(100);
   second = await Publisher.connect(system.servers.rabbitmq, `${system.lock}-2`, () => {});
 });

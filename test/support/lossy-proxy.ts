@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A TCP proxy for what Toxiproxy cannot do: let a request through and swallow its answer from a moment on. */
+/** A TCP proxy for what Toxiproxy cannot do: let requests through and swallow, or hold back, the answers from a moment on. */
 export class LossyProxy {
   private readonly sockets = new Set<Socket>();
   private readonly silenced = new WeakSet<Socket>();
   private swallowing = false;
+  /** What has come meanwhile, in its order; `null` while nothing is held back. */
+  private heldBack: (() => void)[] | null = null;
 
   private constructor(
     private readonly server: Server,
@@ -32,6 +34,13 @@ export class LossyProxy {
 
   deliverAnswers(): void {
     this.swallowing = false;
+    for (const deliver of this.heldBack ?? []) deliver();
+    this.heldBack = null;
+  }
+
+  /** From now on what comes from the server waits until `deliverAnswers`; requests still arrive. */
+  holdAnswersBack(): void {
+    this.heldBack ??= [];
   }
 
   /** The present connections stay open and say nothing any more, as after a firewall's reset; new ones work. */
@@ -65,7 +74,9 @@ export class LossyProxy {
     }
     client.on('data', (chunk) => server.write(chunk));
     server.on('data', (chunk) => {
-      if (!this.swallowing && !this.silenced.has(client)) client.write(chunk);
+      if (this.swallowing || this.silenced.has(client)) return;
+      if (this.heldBack) this.heldBack.push(() => client.write(chunk));
+      else client.write(chunk);
     });
   }
 }

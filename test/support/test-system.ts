@@ -16,6 +16,7 @@ import { EtcdLock } from '../../src/etcd/etcd-lock';
 import { regionWorkflowId } from '../../workflows/contract';
 import type { LockView } from '../../src/pod/lock-store';
 import type { Behaviour } from './ledger-handler';
+import { eventually } from './eventually';
 import { sharedServers, uniqueName, type SharedServers } from './servers';
 
 export interface TestSystemOptions {
@@ -28,8 +29,8 @@ export interface TestSystemOptions {
   queueSettings?: Record<string, unknown>;
   /** Of every region's broker. Default: none. */
   managementUrl?: string;
-  /** A second lock in the same pods, `<lock>-2`, with a queue of that name. */
-  secondLock?: boolean;
+  /** Locks in the same pods, each with a queue of its name: `<lock>`, `<lock>-2` and so on. Default 1. */
+  lockCount?: number;
 }
 
 const program = resolve(__dirname, '../../dist/src/cli/main.js');
@@ -52,13 +53,11 @@ export class TestSystem {
   readonly deaths: Death[] = [];
   publisher: Publisher | undefined;
   private readonly etcd: EtcdClient;
-  readonly store: EtcdLock;
+  /** One for each lock, in their order. */
+  readonly stores: EtcdLock[];
   private connection: Connection | undefined;
   private nextOwnSeq = 1_000_000;
   private readonly ownSeqs: number[] = [];
-
-  /** Of the second lock. */
-  readonly secondStore: EtcdLock;
 
   private constructor(
     readonly servers: SharedServers,
@@ -66,8 +65,7 @@ export class TestSystem {
     private readonly options: TestSystemOptions,
   ) {
     this.etcd = new EtcdClient({ endpoints: servers.etcd.map((address) => `http://${address}`) });
-    this.store = new EtcdLock(this.etcd, this.lock, { report: () => {} });
-    this.secondStore = new EtcdLock(this.etcd, `${this.lock}-2`, { report: () => {} });
+    this.stores = this.locks.map((lock) => new EtcdLock(this.etcd, lock, { report: () => {} }));
     for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
     for (const region of this.regions) this.writeConfig(region);
   }
@@ -80,7 +78,23 @@ export class TestSystem {
   readonly regions = ['us-east', 'us-west'];
 
   get locks(): string[] {
-    return this.options.secondLock ? [this.lock, `${this.lock}-2`] : [this.lock];
+    const others = (this.options.lockCount ?? 1) - 1;
+    return [this.lock, ...Array.from({ length: others }, (_, i) => `${this.lock}-${i + 2}`)];
+  }
+
+  /** Of the first lock. */
+  get store(): EtcdLock {
+    return this.storeAt(0);
+  }
+
+  get secondStore(): EtcdLock {
+    return this.storeAt(1);
+  }
+
+  private storeAt(index: number): EtcdLock {
+    const store = this.stores[index];
+    if (!store) throw new Error(`this system has ${this.stores.length} locks`);
+    return store;
   }
 
   configFile(region = 'us-east'): string {
@@ -97,7 +111,32 @@ export class TestSystem {
 
   /** Starts the region workflows of all regions. */
   async startRegions(): Promise<void> {
-    for (const region of this.regions) await this.baton('start', '--region', region);
+    await Promise.all(this.regions.map((region) => this.baton('start', '--region', region)));
+  }
+
+  /**
+   * Starts the region workflows and these pods; returns when the first one holds every lock and all others are ready.
+   * All boot at the same time: a cordon keeps the other regions from being first.
+   */
+  async bringUp(pods = ['us-east-a', 'us-west-a']): Promise<void> {
+    const [first = ''] = pods;
+    const elsewhere = this.regions.filter((region) => !first.startsWith(region));
+    const isElsewhere = (pod: string): boolean => elsewhere.some((region) => pod.startsWith(region));
+    const markAll = (kind: 'cordon' | 'uncordon'): Promise<unknown> => {
+      const marks = elsewhere.map((region) => ({ kind, region, reason: `${first} is first`, by: 'jest' }));
+      return Promise.all(this.stores.flatMap((store) => marks.map((mark) => store.mark(mark))));
+    };
+    await markAll('cordon');
+    for (const pod of pods.filter((each) => each === first || isElsewhere(each))) this.startPod(pod);
+    await this.startRegions();
+    await this.untilHeldBy(first);
+    await eventually(async () => {
+      const views = await Promise.all(this.stores.map((store) => store.read()));
+      if (views.some(({ holder }) => !holder)) throw new Error(`${first} does not hold every lock yet`);
+    }, 40_000);
+    await markAll('uncordon');
+    for (const pod of pods.filter((each) => each !== first && !isElsewhere(each))) this.startPod(pod);
+    for (const pod of pods) if (pod !== first) await this.untilReady(pod);
   }
 
   /** Runs the command line; throws when it does not exit with 0, saying what it said. */
