@@ -31,4 +31,10 @@ export { WorkflowsAwayError } from './client/region-workflows';
 export type { StatusReport } from './client/status-reader';
 export { UnknownOutcomeError } from '../activities/errors';
 export { ConfigError } from './config/config-error';
-export type { Config, LockSettings, QueueSettings, RegionSettings } from './config/config';
+export type {
+  Config,
+  LockSettings,
+  PreferenceSettings,
+  QueueSettings,
+  RegionSettings,
+} from './config/config';

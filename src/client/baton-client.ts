@@ -275,7 +275,8 @@ export class BatonClient {
    * Resolves with the receipt of whoever took over.
    */
   async force({ lock, to, reason, by, acceptDuplicates = false }: ForceOptions): Promise<Receipt> {
-    const { leaseTtlMs } = this.settings(lock);
+    const settings = this.settings(lock);
+    const { leaseTtlMs } = settings;
     this.checkRegion(to);
     const store = await this.servers.store(lock);
     const view = await store.read();
@@ -295,7 +296,7 @@ export class BatonClient {
     const asked = await this.throughAnyWorkflow(lock, to, (workflows, each) =>
       workflows.force(lock, each, force),
     );
-    const done = 'reasons' in asked ? await forceRelease(store, { leaseTtlMs }, force) : asked;
+    const done = 'reasons' in asked ? await forceRelease(store, settings, force) : asked;
     if (done.outcome === 'refused') throw new TurnedDownError(`${lock} was not touched: ${done.why}`);
     return this.untilTakenOver(store, token, limitMs);
   }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { LockSettings, QueueSettings } from './config';
 import type { ConfigProblem } from './config-error';
 import { completeTiming, timingProblems } from './lock-timing';
+import { completePreference, preferenceProblems } from './preference';
 import type { GivenLock } from './schema';
 
 /** Where a lock's settings stand, and what is not checked in them again. */
@@ -10,6 +11,8 @@ export interface LockOrigin {
   name: string;
   /** The folder of baton.yaml: handlers are given relative to it. */
   folder: string;
+  /** Of the same file. */
+  regions: readonly string[];
   /** False for the commands that run no handler: an operator's machine need not have it. */
   checkHandler: boolean;
   /** Settings already reported as wrong by themselves; no relation is checked on top. */
@@ -35,6 +38,9 @@ export function completeLock(
   else if (!origin.wrong.has('queue.name'))
     problems.push(...queueProblems(`${prefix}.queue`, given.queue ?? {}, queue));
 
+  const preference = completePreference(given.preference ?? {});
+  problems.push(...preferenceProblems(`${prefix}.preference`, preference, origin));
+
   const handler = given.handler === undefined ? '' : path.resolve(origin.folder, given.handler);
   if (given.handler === undefined) {
     if (!origin.wrong.has('handler'))
@@ -59,6 +65,7 @@ export function completeLock(
     maxFailureRate: given.maxFailureRate ?? 1,
     maxChangesPerHour: given.maxChangesPerHour ?? 6,
     historyLimit: given.historyLimit ?? 2_000,
+    preference,
     queue,
     handler,
     process: given.process ?? 'shared',

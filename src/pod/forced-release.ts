@@ -18,9 +18,11 @@ const noLease = '0';
  */
 export async function forceRelease(
   store: LockStore,
-  { leaseTtlMs }: Pick<LockSettings, 'leaseTtlMs'>,
+  { leaseTtlMs, preference }: Pick<LockSettings, 'leaseTtlMs' | 'preference'>,
   force: Force,
 ): Promise<ForceOutcome> {
+  if (preference.never.includes(force.to))
+    return { outcome: 'refused', why: `${force.to} may never be active (preference.never)` };
   const outcome = await releaseOnce(store, leaseTtlMs, force, await store.read());
   if (outcome.outcome === 'released') await finishForced(store, leaseTtlMs, await store.read());
   return outcome;

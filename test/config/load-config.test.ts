@@ -34,6 +34,7 @@ test('the least configuration gets every default', () => {
         maxChangesPerHour: 6,
         maxFailureRate: 1,
         historyLimit: 2_000,
+        preference: { order: [], never: [], failback: null },
         queue: {
           name: 'orders',
           declare: true,

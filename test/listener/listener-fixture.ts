@@ -50,6 +50,7 @@ export class ListenerFixture {
       minSwitchIntervalMs: 0,
       maxChangesPerHour: 6,
       maxFailureRate: 1,
+      preference: { order: [], never: [], failback: null },
       historyLimit: 10_000,
       handler: join(dist, 'test/listener/scripted-handler.js'),
       process: 'shared',

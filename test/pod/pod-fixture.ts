@@ -33,6 +33,7 @@ export function lockSettings(name: string, more: Partial<LockSettings> = {}): Lo
     minSwitchIntervalMs: 0,
     maxChangesPerHour: 6,
     maxFailureRate: 1,
+    preference: { order: [], never: [], failback: null },
     historyLimit: 10_000,
     queue: {
       name,
