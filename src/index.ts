@@ -46,4 +46,11 @@ export { WorkflowsAwayError } from './client/region-workflows';
 export type { StatusReport } from './client/status-reader';
 export { RefusedError, UnknownOutcomeError } from '../activities/errors';
 export { ConfigError } from './config/config-error';
-export type { Config, DrillSettings, LockSettings, QueueSettings, RegionSettings } from './config/config';
+export type {
+  Config,
+  DrillSettings,
+  LockSettings,
+  PreferenceSettings,
+  QueueSettings,
+  RegionSettings,
+} from './config/config';

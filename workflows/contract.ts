@@ -201,6 +201,8 @@ export type CheckName =
   | 'holder'
   | 'not paused'
   | 'not cordoned'
+  /** The configuration does not keep the region from it; only looked at where it keeps one. */
+  | 'may be active'
   | 'not blocked'
   | 'not reserved'
   | 'time since last change'
@@ -428,6 +430,10 @@ export type AwaitTenureResult =
 export interface TenureInput extends InstructionStamp {
   tenure: Tenure;
 }
+export interface Failback {
+  to: string;
+  why: string;
+}
 export type RenewLeaseResult =
   | {
       outcome: 'extended';
@@ -438,6 +444,8 @@ export type RenewLeaseResult =
       receipt: Receipt | null;
       /** The holder's region is cordoned: it should hand over. */
       cordoned?: Marked | null;
+      /** A more preferred region is healthy, and its time has come: the lock should go back to it. */
+      failback?: Failback;
     }
   /** The pod does not hold this tenure (any more); `holder` is etcd's word, `null` for nobody. */
   | { outcome: 'lost'; why: string; holder: Tenure | null }
@@ -505,6 +513,8 @@ export interface LockTruth {
   successor: string | null;
   /** The newest change, `null` before the first. */
   last: Receipt | null;
+  /** By the asked pod's configuration: regions, the most preferred first, and those that never take the lock. */
+  preference?: { order: string[]; never: string[] };
   /** Gaps of the latest planned switches with a known one, newest first, in ms; only where asked for. */
   recentGapsMs?: number[];
 }

@@ -72,17 +72,38 @@ const flappingText = (flapping: Marked | null): string =>
     ? `stopped since ${flapping.when}: ${flapping.why}; a switch by a person goes on, baton ack allows them again`
     : 'allowed';
 
-/** The regions in question, and what etcd says of their candidates; those that may be asked come in `able`. */
+/** Smaller is more preferred; what is not in the order comes after it. */
+export const placeIn = (order: readonly string[], region: string): number =>
+  order.includes(region) ? order.indexOf(region) : order.length;
+
+const mayBeActive = (region: string, never: string[]): Check => ({
+  ...check(
+    'may be active',
+    !never.includes(region),
+    'the configuration allows it',
+    `${region} may never be active (preference.never)`,
+  ),
+  region,
+});
+
+/** The regions in question, and what etcd says of their candidates; those that may be asked come in `able`, the most preferred first. */
 export function candidateChecks(
   truth: LockTruth,
   { tenure, to, now }: PreflightRules,
 ): { checks: Check[]; able: Candidate[] } {
   const from = tenure?.region ?? truth.holder?.region;
+  const { order, never } = truth.preference ?? { order: [], never: [] };
   const known = [...new Set(truth.candidates.map(({ region }) => region))].toSorted();
   const regions = to === null ? known.filter((region) => region !== from) : [to];
   const able = truth.candidates
-    .filter(({ region, state, standing }) => regions.includes(region) && state === 'ready' && standing)
-    .toSorted((a, b) => a.since.localeCompare(b.since));
+    .filter(
+      ({ region, state, standing }) =>
+        regions.includes(region) && !never.includes(region) && state === 'ready' && standing,
+    )
+    .toSorted(
+      (a, b) => placeIn(order, a.region) - placeIn(order, b.region) || a.since.localeCompare(b.since),
+    );
+  const preferenceChecks = never.length === 0 ? [] : regions.map((region) => mayBeActive(region, never));
   const cordonChecks = regions.map((region): Check => {
     const cordon = truth.cordons?.find((each) => each.region === region);
     const why = `${region} is cordoned by ${cordon?.who} since ${cordon?.when}: ${cordon?.why}`;
@@ -116,7 +137,7 @@ export function candidateChecks(
         'no candidate in any other region; there are some in: ' + (known.join(', ') || 'no region'),
       ),
     );
-  return { checks: [...cordonChecks, ...checks], able };
+  return { checks: [...preferenceChecks, ...cordonChecks, ...checks], able };
 }
 
 /** What a candidate said of itself, or why it said nothing. */

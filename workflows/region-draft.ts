@@ -1,5 +1,6 @@
 import type {
   Attempt,
+  Failback,
   HookStage,
   HookTiming,
   Marked,
@@ -232,6 +233,20 @@ export class RegionDraft {
     const switchId = `cordon-${this.state.region}-${tenure.token}-${seq}`;
     const request = { switchId, to: null, reason: clip(reason), by: cordoned.who };
     const why = `${reason}: asking who could take over`;
+    this.begin(request, tenure, why, at);
+    return this.decide(why);
+  }
+
+  /** Back to a more preferred region, as the holder's pod sees that it may; tried again as long as it may. */
+  goBack(failback: Failback | undefined, at: number): Transition | null {
+    const { failbackTriedAt, tenure, phase, switch: underWay, seq } = this.state;
+    const triedLately = failbackTriedAt !== undefined && at - failbackTriedAt < limits.failbackRetryMs;
+    if (!failback || !tenure || phase !== 'active' || underWay || triedLately) return null;
+    this.state.failbackTriedAt = at;
+    const reason = `failback: ${failback.why}`;
+    const switchId = `failback-${this.state.region}-${tenure.token}-${seq}`;
+    const request = { switchId, to: failback.to, reason: clip(reason), by: 'baton' };
+    const why = `${reason}: asking whether it could take over`;
     this.begin(request, tenure, why, at);
     return this.decide(why);
   }

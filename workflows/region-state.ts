@@ -36,6 +36,8 @@ export interface RegionState {
   cordoned?: Marked | null;
   /** When a switch away from the cordoned region was tried last, in ms since 1970. */
   cordonTriedAt?: number;
+  /** When a switch back to a more preferred region was tried last, in ms since 1970. */
+  failbackTriedAt?: number;
   /** Newest first, as are the two below. */
   lastSwitches: SwitchOutcome[];
   receipts: Receipt[];
@@ -136,6 +138,8 @@ export const limits = {
   drainTries: 3,
   /** ms between two tries to hand over from a cordoned region. */
   cordonRetryMs: 30_000,
+  /** ms between two tries to go back to a more preferred region. */
+  failbackRetryMs: 60_000,
   /** Steps kept of one switch. */
   steps: 20,
   /** Answers of approval and hooks kept of one switch. */

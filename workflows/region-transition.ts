@@ -177,7 +177,7 @@ function renewed(draft: RegionDraft, token: number, result: RenewLeaseResult, at
       draft.beat(at, line, result);
       draft.remember(result.receipt, []);
       if (result.cordoned !== undefined) draft.seeCordon(result.cordoned);
-      return draft.leaveCordoned(at) ?? draft.note(line);
+      return draft.leaveCordoned(at) ?? draft.goBack(result.failback, at) ?? draft.note(line);
     }
     case 'unknown': {
       const line = `not extended yet (${result.why}), ${seconds(result.marginMs)} left`;

@@ -31,7 +31,7 @@ function lockText(lock: LockStatus, now: number): string {
     ];
   });
   const facts: [string, string][] = [];
-  const { holder, last, paused, cordons = [], flapping, blocked, successor } = lock;
+  const { holder, last, preference, paused, cordons = [], flapping, blocked, successor } = lock;
   if (holder !== null && !lock.regions.some(({ region }) => region === holder.region))
     facts.push([
       'held by',
@@ -39,6 +39,8 @@ function lockText(lock: LockStatus, now: number): string {
     ]);
   if (holder === null && lock.etcdAway === null) facts.push(['held by', 'nobody']);
   facts.push(['last change', last === null ? 'none' : `${ago(last.at, now)}: ${receiptLine(last)}`]);
+  if (preference && preference.order.length + preference.never.length > 0)
+    facts.push(['preference', preferenceText(preference)]);
   if (paused !== null) facts.push(['paused', `by ${paused.who}, ${ago(paused.when, now)}: ${paused.why}`]);
   if (flapping)
     facts.push([
@@ -55,6 +57,12 @@ function lockText(lock: LockStatus, now: number): string {
     indent(fields(facts)),
   ].join('\n');
 }
+
+const preferenceText = ({ order, never }: NonNullable<LockStatus['preference']>): string =>
+  [
+    ...(order.length > 0 ? [order.join(', then ')] : []),
+    ...(never.length > 0 ? [`never ${never.join(', ')}`] : []),
+  ].join('; ');
 
 function age(since: string, now: number): string {
   const began = Date.parse(since);

@@ -340,7 +340,8 @@ export class BatonClient {
    * Resolves with the receipt of whoever took over.
    */
   async force({ lock, to, reason, by, acceptDuplicates = false }: ForceOptions): Promise<ForceDone> {
-    const { leaseTtlMs } = this.settings(lock);
+    const settings = this.settings(lock);
+    const { leaseTtlMs } = settings;
     this.checkRegion(to);
     const store = await this.servers.store(lock);
     const view = await store.read();
@@ -367,7 +368,7 @@ export class BatonClient {
     const asked = await this.throughAnyWorkflow(lock, to, (workflows, each) =>
       workflows.force(lock, each, force),
     );
-    const done = 'reasons' in asked ? await forceRelease(store, { leaseTtlMs }, force, fenceBroker) : asked;
+    const done = 'reasons' in asked ? await forceRelease(store, settings, force, fenceBroker) : asked;
     if (done.outcome === 'refused') throw new TurnedDownError(`${lock} was not touched: ${done.why}`);
     const receipt = await this.untilTakenOver(store, token, limitMs, force.switchId);
     return { receipt, broker: done.broker ?? null };
@@ -526,7 +527,7 @@ export class BatonClient {
     return this.servers.store(lock);
   }
 
-  /** @throws UnknownNameError */
+  /** @internal @throws UnknownNameError */
   settings(lock: string): LockSettings {
     const found = this.config.locks.find(({ name }) => name === lock);
     if (found) return found;

@@ -32,12 +32,15 @@ export function lockStatus(
   lock: string,
   reading: LockReading,
   workflows: { region: string; reading: WorkflowReading }[],
+  { order, never }: NonNullable<LockTruth['preference']> = { order: [], never: [] },
 ): LockStatus {
   const view = 'view' in reading ? reading.view : null;
   const running = workflows.map(({ reading: said }) => said).filter(isStatus);
   return {
     lock,
-    ...(view ? lockTruth(lock, view) : workflowsWord(running)),
+    ...(view
+      ? lockTruth(lock, view, { order, never })
+      : { ...workflowsWord(running), preference: { order, never } }),
     ttlLeftMs: 'view' in reading ? reading.ttlLeftMs : null,
     regions: workflows.map(({ region, reading: said }) => regionRow(region, view, said)),
     etcdAway: 'away' in reading ? reading.away : null,

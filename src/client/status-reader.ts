@@ -1,4 +1,4 @@
-import type { Config } from '../config/config';
+import type { Config, LockSettings } from '../config/config';
 import { isExpected } from './expected-error';
 import { type LockReading, type LockStatus, lockStatus, type WorkflowReading } from './lock-status';
 import { type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
@@ -20,7 +20,7 @@ export async function readStatus(config: Config, servers: Servers, locks: string
         readLock(servers, lock),
         ...regions.map(async (region) => ({ region, reading: await askWorkflow(workflows, lock, region) })),
       ]);
-      return { status: lockStatus(lock, reading, said), said };
+      return { status: lockStatus(lock, reading, said, preferenceOf(config, lock)), said };
     }),
   );
   // One sentence for all: it is the same server that did not answer.
@@ -30,6 +30,9 @@ export async function readStatus(config: Config, servers: Servers, locks: string
   const temporalAway = away === undefined ? null : (away.reading as { away: string }).away;
   return { locks: statuses.map(({ status }) => status), temporalAway };
 }
+
+const preferenceOf = (config: Config, lock: string): LockSettings['preference'] | undefined =>
+  config.locks.find(({ name }) => name === lock)?.preference;
 
 type Connected = RegionWorkflows | { away: string };
 

@@ -76,6 +76,7 @@ export interface LockSettings {
   /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 2,000. */
   historyLimit: number;
   drill: DrillSettings;
+  preference: PreferenceSettings;
   queue: QueueSettings;
   /** Module that exports `handle`, as an absolute path. */
   handler: string;
@@ -91,6 +92,37 @@ export interface HookSettings extends HookTiming {
   command?: string[];
   /** Where the command runs: the folder of baton.yaml. */
   folder: string;
+}
+
+/** Which region should be active. Never decides who may hold the lock: that is etcd's transaction alone. */
+export interface PreferenceSettings {
+  /** Regions, the most preferred first; those not listed come after them, all alike. Default: none. */
+  order: string[];
+  /** Regions whose pods stay warm and never take the lock. Default: none. */
+  never: string[];
+  /** Default `null`: the lock stays where it is until somebody or something moves it. */
+  failback: FailbackSettings | null;
+}
+
+/** When a lock goes back to a more preferred region by itself. */
+export interface FailbackSettings {
+  /** Empty: at any time. */
+  windows: FailbackWindow[];
+  /** Of the windows: an IANA name. Default `UTC`. */
+  timeZone: string;
+  /** A candidate there must have been ready for so long. Default 600,000. */
+  healthyForMs: number;
+}
+
+export const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
+export type Weekday = (typeof weekdays)[number];
+
+/** By the wall clock, `HH:MM`. With `to` before `from` it goes on past midnight, into the day after one of `days`. */
+export interface FailbackWindow {
+  days: readonly Weekday[];
+  from: string;
+  /** The first minute after it. */
+  to: string;
 }
 
 export interface QueueSettings {

@@ -5,7 +5,7 @@ import type { Config, LockSettings, RegionSettings } from './config';
 import { ConfigError, type ConfigProblem } from './config-error';
 import { suggestion } from './closest-name';
 import { applyEnvironment, isMap, regionVariable } from './environment';
-import { completeLock, sharedQueueProblems } from './lock-settings';
+import { completeLock, type LockOrigin, sharedQueueProblems } from './lock-settings';
 import { fileSchema, type GivenFile, type GivenLock, namePattern, nameRule, settingNames } from './schema';
 
 export interface ConfigSource {
@@ -34,7 +34,11 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
   const locks = checkLocks(
     given,
     wrong,
-    { folder: path.dirname(configFile), checkHandler: checkHandlers },
+    {
+      folder: path.dirname(configFile),
+      checkHandler: checkHandlers,
+      regions: regions.map(({ name }) => name),
+    },
     problems,
   );
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withSource(problem, sources)));
@@ -202,7 +206,7 @@ function checkRegions(
 function checkLocks(
   given: GivenFile,
   wrong: Set<string>,
-  origin: { folder: string; checkHandler: boolean },
+  origin: Pick<LockOrigin, 'folder' | 'checkHandler' | 'regions'>,
   problems: ConfigProblem[],
 ): LockSettings[] {
   const entries = Object.entries(given.locks ?? {});
@@ -232,11 +236,13 @@ function checkNames(where: string, named: { name: string }[], problems: ConfigPr
 function merge(common: GivenLock, own: GivenLock): GivenLock {
   const queue = { ...common.queue, ...own.queue };
   const drill = { ...common.drill, ...own.drill };
+  const preference = { ...common.preference, ...own.preference };
   return {
     ...common,
     ...own,
     ...(Object.keys(queue).length > 0 && { queue }),
     ...(Object.keys(drill).length > 0 && { drill }),
+    ...(Object.keys(preference).length > 0 && { preference }),
   };
 }
 
@@ -264,10 +270,12 @@ function valueAt(content: unknown, at: readonly PropertyKey[]): unknown {
   return value;
 }
 
+/** A list with anything wrong in it goes as a whole. */
 function removeAt(content: Record<string, unknown>, at: readonly PropertyKey[]): void {
-  const parent = valueAt(content, at.slice(0, -1));
-  if (Array.isArray(parent)) removeAt(content, at.slice(0, -1));
-  else if (isMap(parent)) delete parent[String(at.at(-1))];
+  const list = at.findIndex((_, index) => Array.isArray(valueAt(content, at.slice(0, index + 1))));
+  const end = list === -1 ? at.length : list + 1;
+  const parent = valueAt(content, at.slice(0, end - 1));
+  if (isMap(parent)) delete parent[String(at[end - 1])];
 }
 
 function unreadable(file: string): string | undefined {

@@ -4,6 +4,7 @@ import { hookStages } from '../../workflows/contract';
 import type { HookSettings, LockSettings, QueueSettings } from './config';
 import type { ConfigProblem } from './config-error';
 import { completeTiming, timingProblems } from './lock-timing';
+import { completePreference, preferenceProblems } from './preference';
 import type { GivenLock } from './schema';
 
 /** Where a lock's settings stand, and what is not checked in them again. */
@@ -11,6 +12,8 @@ export interface LockOrigin {
   name: string;
   /** The folder of baton.yaml: handlers are given relative to it. */
   folder: string;
+  /** Of the same file. */
+  regions: readonly string[];
   /** False for the commands that run no handler: an operator's machine need not have it. */
   checkHandler: boolean;
   /** Settings already reported as wrong by themselves; no relation is checked on top. */
@@ -35,6 +38,9 @@ export function completeLock(
     });
   else if (!origin.wrong.has('queue.name'))
     problems.push(...queueProblems(`${prefix}.queue`, given.queue ?? {}, queue));
+
+  const preference = completePreference(given.preference ?? {});
+  problems.push(...preferenceProblems(`${prefix}.preference`, preference, origin));
 
   const handler = given.handler === undefined ? '' : path.resolve(origin.folder, given.handler);
   if (given.handler === undefined) {
@@ -70,6 +76,7 @@ export function completeLock(
       crashObjectiveMs: given.drill?.crashObjectiveMs ?? null,
       allowCrash: given.drill?.allowCrash ?? false,
     },
+    preference,
     queue,
     handler,
     process: given.process ?? 'shared',

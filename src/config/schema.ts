@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { hookStages } from '../../workflows/contract';
+import { weekdays } from './config';
 
 /**
  * The shape of baton.yaml: names, types and absolute bounds. Relations between values are in lock-timing.ts
@@ -73,6 +74,31 @@ const hook = map({
   onFailure: z.enum(['stop', 'go-on'], { error: 'must be stop or go-on' }),
 }).partial();
 const drill = map({ objectiveMs: ms(1), crashObjectiveMs: ms(1), allowCrash: flag() }).partial();
+const regionNames = z.array(text('the name of a region'), { error: 'must be a list of regions' });
+const dayRule = `must be a list of at least one of ${weekdays.join(', ')}`;
+const clockRule = 'must be a time of day from 00:00 to 23:59, in quotes';
+const clock = z.string({ error: clockRule }).regex(/^([01]\d|2[0-3]):[0-5]\d$/, { error: clockRule });
+const zoneRule = 'must be a time zone by its IANA name, as Europe/Berlin';
+
+const preference = map({
+  order: regionNames,
+  never: regionNames,
+  failback: map({
+    windows: z.array(
+      map({
+        days: z
+          .array(z.enum(weekdays, { error: dayRule }), { error: dayRule })
+          .min(1, { error: dayRule })
+          .optional(),
+        from: clock,
+        to: clock,
+      }),
+      { error: 'must be a list of windows like { days: [sat, sun], from: "02:00", to: "04:00" }' },
+    ),
+    timeZone: z.string({ error: zoneRule }).refine(isTimeZone, { error: zoneRule }),
+    healthyForMs: ms(0),
+  }).partial(),
+}).partial();
 
 export const lockSchema = map({
   leaseTtlMs: z
@@ -95,6 +121,7 @@ export const lockSchema = map({
   // Temporal ends a workflow at 51,200 events; one switch must still fit above the limit.
   historyLimit: count(100, 40_000),
   drill,
+  preference,
   queue,
   handler: text('the path of a module that exports `handle`'),
   process: z.enum(['shared', 'own'], { error: 'must be shared or own' }),
@@ -149,6 +176,15 @@ function hasScheme(address: string, schemes: string[]): boolean {
   return schemes.includes(url.protocol) && url.hostname !== '';
 }
 
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    // A RangeError: not one that this system knows.
+    return false;
+  }
+}
+
 function isEndpoint(address: string): boolean {
   if (!hasScheme(address, ['http:', 'https:'])) return false;
   const url = new URL(address);
@@ -179,6 +215,7 @@ export function settingNames(path: readonly PropertyKey[]): string[] {
     schema = unwrap(schema);
     if (schema instanceof z.ZodObject) schema = (schema.shape as z.core.$ZodShape)[String(part)];
     else if (schema instanceof z.ZodRecord) schema = schema.valueType;
+    else if (schema instanceof z.ZodArray) schema = schema.element;
     else return [];
   }
   schema = unwrap(schema);

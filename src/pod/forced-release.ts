@@ -23,10 +23,12 @@ export type FenceBroker = (holder: { region: string; pod: string }) => Promise<B
  */
 export async function forceRelease(
   store: LockStore,
-  { leaseTtlMs }: Pick<LockSettings, 'leaseTtlMs'>,
+  { leaseTtlMs, preference }: Pick<LockSettings, 'leaseTtlMs' | 'preference'>,
   force: Force,
   fenceBroker: FenceBroker,
 ): Promise<ForceOutcome> {
+  if (preference.never.includes(force.to))
+    return { outcome: 'refused', why: `${force.to} may never be active (preference.never)` };
   const outcome = await releaseOnce(store, leaseTtlMs, force, await store.read());
   if (outcome.outcome === 'refused') return outcome;
   const { from } = outcome.receipt;

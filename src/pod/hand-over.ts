@@ -12,6 +12,7 @@ import type {
 import type { DrainReport } from './listener-process';
 import type { LockAgent } from './lock-agent';
 import type { CandidateKey, ChangeResult, HolderChange, LockView, Offer } from './lock-store';
+import { byPreference } from './region-preference';
 import type { RunningTenure } from './running-tenure';
 
 /** For one target to say that it consumes ahead, and for all of them. */
@@ -264,13 +265,13 @@ export class HandOver {
     return { outcome: 'resumed', why };
   }
 
-  /** Ready and standing, those of the own region first. */
+  /** Ready and standing, those of the own region first, then by the configured order. */
   private otherCandidates(view: LockView | null): CandidateKey[] {
-    const { region, pod } = this.agent.identity;
-    const distance = (key: CandidateKey): number => (key.region === region ? 0 : 1);
-    return (view?.candidates ?? [])
-      .filter((key) => key.state === 'ready' && key.standing && key.pod !== pod)
-      .toSorted((a, b) => distance(a) - distance(b));
+    const { identity, settings } = this.agent;
+    const others = (view?.candidates ?? []).filter(
+      (key) => key.state === 'ready' && key.standing && key.pod !== identity.pod,
+    );
+    return byPreference(others, identity.region, settings.preference);
   }
 
   /** An error that no code here expects must not leave a drained tenure behind that nobody works under. */

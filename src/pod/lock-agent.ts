@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
-import type { Attempt, AwaitTenureResult, Receipt, Tenure } from '../../workflows/contract';
+import type { Attempt, AwaitTenureResult, Failback, Receipt, Tenure } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
 import { Candidacy, type PodIdentity } from './candidacy';
 import { FailureRate } from './failure-rate';
@@ -15,6 +15,7 @@ import type { LockMetrics } from './lock-metrics';
 import type { CordonKey, HolderKey, LockStore, LockView, LockWatch, WatchHint } from './lock-store';
 import { Preparation } from './preparation';
 import { Reconciler } from './reconciler';
+import { headStartMs, regionsBefore, whereToGoBack } from './region-preference';
 import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
 
@@ -53,6 +54,9 @@ export class LockAgent {
   private closed = false;
   private highestToken = 0;
   private backoffUntilMs = 0;
+  /** Since when this pod has seen that its region may take the lock; `null` while it may not. */
+  private freeSinceMs: number | null = null;
+  private headStartTimer: NodeJS.Timeout | null = null;
   private giveUps = 0;
   private readonly reconciler: Reconciler;
   /** Until it resolves, a killed listener may still run. */
@@ -115,6 +119,10 @@ export class LockAgent {
   /** An operator has taken this pod's region out of service. */
   get cordon(): CordonKey | null {
     return this.viewNow?.cordons.find(({ region }) => region === this.identity.region) ?? null;
+  }
+  /** The more preferred region that the lock should go back to now, as far as this holder's pod knows. */
+  get failback(): Failback | null {
+    return this.viewNow && whereToGoBack(this.viewNow, this.identity.region, this.settings, Date.now());
   }
   get stopping(): boolean {
     return this.stoppingNow;
@@ -202,6 +210,7 @@ export class LockAgent {
     this.closed = true;
     this.reconciler.close();
     if (this.refreshTimer) clearTimeout(this.refreshTimer);
+    if (this.headStartTimer) clearTimeout(this.headStartTimer);
     this.watch?.close();
     const leaseId = this.candidacy.leaseId;
     this.candidacy.abandon();
@@ -220,6 +229,7 @@ export class LockAgent {
     if (this.viewNow && view.revision < this.viewNow.revision) return;
     const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
+    this.noteWhetherFree(view);
     this.metrics.flapping(view.flap.tripped !== null);
     for (const look of this.viewWatchers) look();
     if ((wasPaused === null) !== (view.paused === null))
@@ -353,7 +363,7 @@ export class LockAgent {
         : this.listeners.readiness(this.lock);
     const { preparedFor } = this.preparation;
     const notes = preparedFor === undefined ? {} : { preparedFor };
-    const steppedBack = backingOff || this.stoppingNow || this.cordon !== null;
+    const steppedBack = backingOff || this.stoppingNow || this.cordon !== null || this.isNeverActive;
     this.candidacy.want(state, this.standingNow && !steppedBack, notes);
     this.metrics.candidateReady(state === 'ready');
   }
@@ -367,6 +377,7 @@ export class LockAgent {
   /** Why this pod may not take the lock from anybody else now, or `null`. */
   whyNotTakeOver(): string | null {
     const { cordon } = this;
+    if (this.isNeverActive) return 'its region may never be active (preference.never)';
     return cordon ? `its region is cordoned by ${cordon.who}: ${cordon.why}` : this.whyNotReady();
   }
 
@@ -517,7 +528,7 @@ export class LockAgent {
     if (!view || view.holder || !this.standingNow) return;
     if (this.remainingMs() <= 0) await this.candidacy.extend();
     if (this.viewNow !== view) return this.kick();
-    if (this.whyNotTakeOver() !== null) return;
+    if (this.whyNotTakeOver() !== null || this.leavesHeadStart(view)) return;
     const stay = changesByItself(view, this.identity.region) ? await this.whyStay(view) : null;
     if (stay !== null) {
       this.attempt('refused', stay);
@@ -545,6 +556,7 @@ export class LockAgent {
       // A later view can have come first, from the watch.
       if (this.viewNow && this.viewNow.revision > result.view.revision) return this.kick();
       this.viewNow = result.view;
+      this.noteWhetherFree(result.view);
       const { holder } = result.view;
       if (holder && this.begin(holder, result.receipt)) this.attempt('won', result.receipt.why);
       return;
@@ -553,6 +565,36 @@ export class LockAgent {
     this.observe(result.view);
     // Refused by the policy, without asking etcd: only an event can change that.
     if (result.view === view) this.reconciler.rest();
+  }
+
+  private get isNeverActive(): boolean {
+    return this.settings.preference.never.includes(this.identity.region);
+  }
+
+  private noteWhetherFree({ holder, paused, blocked, successor }: LockView): void {
+    const reserved = successor !== null && successor.region !== this.identity.region;
+    if (holder || paused || blocked || reserved) this.freeSinceMs = null;
+    else this.freeSinceMs ??= performance.now();
+  }
+
+  /** Regions that come first have a moment to take the free lock. It never keeps this pod from it for longer. */
+  private leavesHeadStart(view: LockView): boolean {
+    this.noteWhetherFree(view);
+    if (this.freeSinceMs === null) return false;
+    const before = regionsBefore(view, this.identity.region, this.settings.preference);
+    const leftMs = this.freeSinceMs + before.length * headStartMs - performance.now();
+    if (leftMs <= 0) return false;
+    if (!this.headStartTimer) {
+      this.logger.info(
+        { regions: before, reason: `a head start of ${Math.ceil(leftMs)} ms` },
+        'not yet competing',
+      );
+      this.headStartTimer = setTimeout(() => {
+        this.headStartTimer = null;
+        this.kick();
+      }, leftMs + 1);
+    }
+    return true;
   }
 
   /** Why the lock may not change its region by itself any more, until somebody has looked; or `null`. */

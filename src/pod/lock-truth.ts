@@ -1,8 +1,13 @@
 import type { Candidate, LockTruth, Marked, Tenure } from '../../workflows/contract';
+import type { LockSettings } from '../config/config';
 import type { HolderKey, LockView } from './lock-store';
 
-/** A view without what only etcd's transactions need. */
-export const lockTruth = (lock: string, view: LockView): LockTruth => ({
+/** A view without what only etcd's transactions need, with what the configuration says of the regions. */
+export const lockTruth = (
+  lock: string,
+  view: LockView,
+  { order, never }: Pick<LockSettings['preference'], 'order' | 'never'>,
+): LockTruth => ({
   holder: view.holder && tenureOf(lock, view.holder),
   candidates: view.candidates.map(plainCandidate),
   paused: view.paused && plainMark(view.paused),
@@ -11,6 +16,7 @@ export const lockTruth = (lock: string, view: LockView): LockTruth => ({
   blocked: view.blocked?.why ?? null,
   successor: view.successor?.region ?? null,
   last: view.last?.receipt ?? null,
+  preference: { order, never },
 });
 
 export const tenureOf = (lock: string, { region, pod, leaseId, token, since }: HolderKey): Tenure => ({

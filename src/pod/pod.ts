@@ -111,6 +111,7 @@ export class Pod implements PodPort {
       const outcome = await agent.candidacy.extend();
       const stats = running.process.statsOf(lock);
       const marginMs = Math.round(running.marginMs);
+      const { failback } = agent;
       if (running.phase !== 'ended' && outcome === 'confirmed')
         return {
           outcome: 'extended',
@@ -119,6 +120,7 @@ export class Pod implements PodPort {
           inFlight: stats?.inFlight ?? 0,
           receipt: running.receipt,
           cordoned: agent.cordon && plainMark(agent.cordon),
+          ...(failback && { failback }),
         };
       if (running.phase !== 'ended') return { outcome: 'unknown', why: `extension ${outcome}`, marginMs };
     }
@@ -190,12 +192,12 @@ export class Pod implements PodPort {
   }
 
   async inspectLock({ lock, gaps }: InspectInput): Promise<LockTruth> {
-    const { store } = this.agent(lock);
+    const { store, settings } = this.agent(lock);
     const view = await store.read();
     const receipts = gaps ? await store.listReceipts(receiptsForGaps) : null;
     return {
       ...(receipts && { recentGapsMs: switchGaps(receipts) }),
-      ...lockTruth(lock, view),
+      ...lockTruth(lock, view, settings.preference),
     };
   }
 

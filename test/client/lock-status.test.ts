@@ -101,6 +101,19 @@ test('with both away nothing is made up', () => {
   expect(lock).toMatchObject({ holder: null, last: null, regions: [{ state: 'unknown', candidates: null }] });
 });
 
+test('preferred regions, and those that are never active, are told where there are any', () => {
+  const text = (preference?: { order: string[]; never: string[] }): string =>
+    statusText(
+      { locks: [lockStatus('orders', { view, ttlLeftMs: 1 }, [], preference)], temporalAway: null },
+      now,
+    );
+  expect(text({ order: ['us-east', 'us-west'], never: ['eu'] })).toMatch(
+    /preference +us-east, then us-west; never eu$/m,
+  );
+  expect(text({ order: [], never: ['eu'] })).toMatch(/preference +never eu$/m);
+  expect(text()).not.toContain('preference');
+});
+
 test('a free, paused or blocked lock is told with its reason', () => {
   const free = {
     ...view,

@@ -37,6 +37,7 @@ test('the least configuration gets every default', () => {
         maxFailureRate: 1,
         historyLimit: 2_000,
         drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
+        preference: { order: [], never: [], failback: null },
         queue: {
           name: 'orders',
           declare: true,

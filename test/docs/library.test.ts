@@ -4,7 +4,10 @@ import * as library from '../../src/index';
 
 const root = resolve(__dirname, '../..');
 const page = readFileSync(resolve(root, 'docs/library.md'), 'utf8');
-const source = readFileSync(resolve(root, 'src/client/baton-client.ts'), 'utf8');
+const source = readFileSync(resolve(root, 'src/client/baton-client.ts'), 'utf8').replaceAll(
+  /\/\*\* @internal .*\n.*/g,
+  '',
+);
 
 const matches = (text: string, pattern: RegExp): string[] =>
   [...new Set([...text.matchAll(pattern)].map(([, name = '']) => name))].toSorted();

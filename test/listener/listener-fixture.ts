@@ -52,6 +52,7 @@ export class ListenerFixture {
       approvalWithinMs: 0,
       hooks: [],
       maxFailureRate: 1,
+      preference: { order: [], never: [], failback: null },
       historyLimit: 10_000,
       drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
       handler: join(dist, 'test/listener/scripted-handler.js'),

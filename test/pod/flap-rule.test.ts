@@ -36,6 +36,7 @@ test.each<[string, Receipt[], ReturnType<typeof acked> | null, boolean]>([
   ['an ack of long ago', [change(10, 'takeover'), change(50, 'takeover')], acked(90), true],
   ['takeovers within a region', [change(1, 'takeover', 'east'), change(2, 'takeover', 'east')], null, false],
   ['switches by a person', [change(1, 'switch'), change(2, 'switch')], null, false],
+  ['failbacks', [change(1, 'switch', 'west', 'baton'), change(2, 'switch', 'west', 'baton')], null, false],
   ['pods that were shut down', [change(1, 'shutdown'), change(2, 'shutdown')], null, false],
   [
     'takeovers at an operator’s word',

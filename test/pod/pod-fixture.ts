@@ -35,6 +35,7 @@ export function lockSettings(name: string, more: Partial<LockSettings> = {}): Lo
     approvalWithinMs: 0,
     hooks: [],
     maxFailureRate: 1,
+    preference: { order: [], never: [], failback: null },
     historyLimit: 10_000,
     drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
     queue: {

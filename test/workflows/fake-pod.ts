@@ -34,6 +34,7 @@ export class FakeTruth implements LockTruth {
   successor: string | null = null;
   last: Receipt | null = null;
   recentGapsMs: number[] = [];
+  preference: NonNullable<LockTruth['preference']> = { order: [], never: [] };
   aborted: string[] = [];
   private token = 100;
 
@@ -208,8 +209,9 @@ export class FakePod implements PodPort {
 
   async inspectLock(): Promise<LockTruth> {
     this.note('inspectLock', {});
-    const { holder, candidates, paused, cordons, blocked, successor, last, recentGapsMs } = this.truth;
-    return { holder, candidates, paused, cordons, blocked, successor, last, recentGapsMs };
+    const { holder, candidates, paused, cordons, blocked, successor, last, recentGapsMs, preference } =
+      this.truth;
+    return { holder, candidates, paused, cordons, blocked, successor, last, recentGapsMs, preference };
   }
 
   async probe(): Promise<ProbeResult> {

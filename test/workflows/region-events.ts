@@ -68,14 +68,16 @@ const attempts = fc.array(
   fc.record({ at: fc.constant('2026-01-01T00:00:00.000Z'), pod, outcome: fc.constant('lost' as const), why }),
   { maxLength: 8 },
 );
+const extended = fc.record({
+  outcome: fc.constant('extended' as const),
+  marginMs: fc.integer({ min: 0, max: 9_000 }),
+  processed: fc.nat(),
+  inFlight: fc.nat(),
+  receipt: fc.option(receipt),
+});
 const renewal = fc.oneof(
-  fc.record({
-    outcome: fc.constant('extended' as const),
-    marginMs: fc.integer({ min: 0, max: 9_000 }),
-    processed: fc.nat(),
-    inFlight: fc.nat(),
-    receipt: fc.option(receipt),
-  }),
+  extended,
+  fc.tuple(extended, why).map(([result, reason]) => ({ ...result, failback: { to: 'west', why: reason } })),
   fc.record({ outcome: fc.constant('lost' as const), why, holder }),
   fc.record({ outcome: fc.constant('unknown' as const), why, marginMs: fc.integer({ min: 0, max: 9_000 }) }),
 );

@@ -181,7 +181,7 @@ describe('whatever happens in whatever order', () => {
 
 it('these sequences do reach every phase and every step of a switch', () => {
   const reached = new Set<string>();
-  for (const events of fc.sample(happenings, { numRuns: 800, seed: 1 }))
+  for (const events of fc.sample(happenings, { numRuns: 1_500, seed: 1 }))
     run(events, (_, { state }) => reached.add(`${state.phase} ${state.switch?.step ?? ''}`.trim()));
   expect([...reached].toSorted()).toEqual([
     'active',
@@ -494,6 +494,43 @@ describe('a planned switch', () => {
         expect(late.state.switch).toBeNull();
       }
     });
+  });
+
+  it('goes back to the preferred region that its holder names, no sooner again than after a while', () => {
+    const beat = (to?: string): Happening => ({
+      type: 'renewed',
+      token: 7,
+      result: {
+        outcome: 'extended',
+        marginMs: 1,
+        processed: 1,
+        inFlight: 0,
+        receipt: null,
+        ...(to === undefined ? {} : { failback: { to, why: `${to} is preferred` } }),
+      },
+    });
+    const due: Happening = { type: 'beat-due' };
+    expect(kinds(tell(...active, due, beat()).effects).at(-1)).toBe('renew');
+    const { state, effects } = tell(...active, due, beat('west'));
+    expect(kinds(effects).at(-1)).toBe('preflight');
+    expect(state.switch?.request).toMatchObject({
+      to: 'west',
+      by: 'baton',
+      reason: 'failback: west is preferred',
+    });
+    const id = state.switch?.request.switchId ?? '';
+    const refused: Happening = { type: 'preflight-done', switchId: id, failed: ['nobody'], targets: [] };
+    const soon = tell(...active, due, beat('west'), refused, due, beat('west'));
+    expect(soon.state).toMatchObject({
+      phase: 'active',
+      switch: null,
+      lastSwitches: [{ result: 'refused' }],
+    });
+    const later = transition(soon.state, at(beat('west'), 1_000 + limits.failbackRetryMs + 100));
+    expect(later.state.switch?.request.to).toBe('west');
+    expect(later.state.switch?.request.switchId).not.toBe(id);
+    // A switch that somebody asked for goes first.
+    expect(tell(...active, due, asked('s1'), beat('west')).state.switch?.request.switchId).toBe('s1');
   });
 
   it('whose drain gives no answer is asked again under the same id, then aborted, then etcd tells', () => {
