@@ -1,9 +1,6 @@
 import { standbysOf } from './candidates';
-import { whyStay } from './flap-rule';
+import { receiptsForFlaps, whyStay } from './flap-rule';
 import type { LockAgent } from './lock-agent';
-
-/** Of an hour, whatever other changes are among them. */
-const receiptsForFlaps = 200;
 
 /** Why this pod must not be killed for a drill while it holds this lock, or `null`. Asks etcd. */
 export async function whyNotCrash(agent: LockAgent): Promise<string | null> {

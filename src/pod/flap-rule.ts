@@ -2,6 +2,8 @@ import type { Receipt } from '../../workflows/contract';
 import type { LockView } from './lock-store';
 
 const windowMs = 3_600_000;
+/** To be read: of an hour, whatever other changes are among them. */
+export const receiptsForFlaps = 200;
 
 /** By nobody's wish: the old holder was gone, or gave the lock away because it could not work. */
 const isAutomatic = ({ cause, by, from }: Receipt): boolean =>

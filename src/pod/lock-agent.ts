@@ -6,7 +6,7 @@ import type { Attempt, AwaitTenureResult, Failback, Receipt, Tenure } from '../.
 import type { LockSettings } from '../config/config';
 import { Candidacy, type PodIdentity } from './candidacy';
 import { FailureRate } from './failure-rate';
-import { changesByItself, whyStay } from './flap-rule';
+import { changesByItself, receiptsForFlaps, whyStay } from './flap-rule';
 import { HandOver, killedForLoss } from './hand-over';
 import { deadlineOf, msUntil, suspendedMs } from './lease-clock';
 import type { ListenerGroup } from './listener-group';
@@ -20,8 +20,6 @@ import { RunningTenure } from './running-tenure';
 import { TenureSubscription } from './tenure-subscription';
 
 const keptReceipts = 1_000;
-/** Of an hour, whatever other changes are among them. */
-const receiptsForFlaps = 200;
 const refreshDelayMs = 30;
 /** An empty queue has no first message to wait for. */
 const announceDelayMs = 150;

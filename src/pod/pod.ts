@@ -256,7 +256,13 @@ export class Pod implements PodPort {
     const { verdict, why } = answer;
     logger.info({ switchId, hook: name, stage, verdict, reason: why }, 'hook asked');
     // Before the release, the answer gets into the receipt with the hand-over.
-    if (stage !== 'before-release') await store.addAnswer(switchId, answer);
+    if (stage !== 'before-release')
+      // The hook has been told: without etcd's answer, too, nobody else may tell it again.
+      await store
+        .addAnswer(switchId, answer)
+        .catch((error: Error) =>
+          logger.warn({ switchId, hook: name, reason: error.message }, 'not in the receipt'),
+        );
     return answer;
   }
 

@@ -18,7 +18,13 @@ afterAll(() => stack.stop());
 
 it('workers and client survive an outage of Temporal, and stop in time', async () => {
   const [lock, region] = ['orders', 'east'];
-  const timings = { beatMs: 1_000, drainLimitMs: 1_000, historyLimit: 10_000, minSwitchIntervalMs: 0 };
+  const timings = {
+    beatMs: 1_000,
+    drainLimitMs: 1_000,
+    historyLimit: 10_000,
+    minSwitchIntervalMs: 0,
+    hooks: [],
+  };
   const config = {
     temporal: { address: stack.temporalAddress },
     locks: [{ name: lock, ...timings }],
