@@ -177,12 +177,14 @@ export class BatonClient {
   async schedule(order: SwitchOrder, time: ScheduleTime): Promise<string> {
     this.settings(order.lock);
     this.checkRegion(order.to);
+    checkTime(time);
     return (await this.operations()).schedule({ kind: 'switch', order }, time);
   }
 
   /** The same for a drill. Its objective is the one that is configured here and now, unless another is given. */
   async scheduleDrill(options: DrillOptions, time: ScheduleTime): Promise<string> {
     const input = this.drillInput(options);
+    checkTime(time);
     // A crash drill begins anywhere but with its victim, and then looks where it should run.
     const others = (active: string | null): string[] =>
       this.config.regions.map(({ name }) => name).filter((name) => name !== active);
@@ -548,6 +550,11 @@ export class BatonClient {
       status: async (...call) => (await this.servers.workflows()).status(...call),
     };
   }
+}
+
+function checkTime(time: ScheduleTime): void {
+  if ('at' in time && !(time.at.getTime() > Date.now()))
+    throw new TurnedDownError(`the time ${time.at.toString()} does not lie in the future`);
 }
 
 /** How long a planned switch of the lock may take as a whole, and what is waited for after its hand-over. */

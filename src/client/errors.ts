@@ -21,7 +21,8 @@ export class NotSwitchedError extends Error {
 
 /**
  * The outcome was not known in time, and may still come: of a switch while etcd does not answer, of an abort, or of a
- * lock that was forced from its holder and not taken over yet. `history` shows it, under the id.
+ * lock that was forced from its holder and not taken over yet; or a drill or a group was terminated. `history` shows what
+ * has happened, under the id.
  */
 export class UnsettledError extends Error {
   override readonly name = 'UnsettledError';

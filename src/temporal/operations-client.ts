@@ -18,6 +18,7 @@ import {
   groupStatusQuery,
   type SwitchReport,
 } from '../../workflows/operations-contract';
+import { UnsettledError } from '../client/errors';
 import type { Operations, Scheduled, ScheduledWork, ScheduleTime } from '../client/operations';
 import { TemporalAwayError } from './temporal-away-error';
 
@@ -151,12 +152,17 @@ export class OperationsClient implements Operations {
     );
   }
 
-  private result<T>(id: string): Promise<T | null> {
-    return this.bounded(async () => {
-      const handle = this.client.workflow.getHandle(id);
-      const { status } = await handle.describe();
-      return status.name === 'RUNNING' ? null : ((await handle.result()) as T);
-    });
+  /** @throws UnsettledError when the workflow was ended by somebody, and nobody goes on with it. */
+  private async result<T>(id: string): Promise<T | null> {
+    const handle = this.client.workflow.getHandle(id);
+    const { status } = await this.bounded(() => handle.describe());
+    const { name } = status;
+    if (name === 'RUNNING') return null;
+    if (name === 'COMPLETED') return this.bounded(async () => (await handle.result()) as T);
+    throw new UnsettledError(
+      `${id} was ${name.toLowerCase()} in Temporal: baton history shows how far it came`,
+      id,
+    );
   }
 
   private async bounded<T>(call: () => Promise<T>): Promise<T> {

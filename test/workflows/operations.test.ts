@@ -8,6 +8,7 @@ import type {
   GroupReport,
   PlannedDrillReport,
 } from '../../workflows/operations-contract';
+import { UnsettledError } from '../../src/client/errors';
 import { eventually } from '../support/eventually';
 import { uniqueName } from '../support/servers';
 import type { FakeOperator } from './fake-operator';
@@ -302,6 +303,15 @@ describe('a group', () => {
       back: [{ lock: 'a' }],
     });
     expect(operator.regions.get('a')).toBe(fixture.east);
+  });
+
+  it('that somebody terminates is not waited for', async () => {
+    operator.before = () => sleep(5_000);
+    await start();
+    await fixture.temporal.workflow.getHandle(id).terminate('by hand');
+    await expect(fixture.client.operations.groupResult(id)).rejects.toThrow(
+      new UnsettledError(`${id} was terminated in Temporal: baton history shows how far it came`, id),
+    );
   });
 });
 
