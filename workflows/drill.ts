@@ -31,7 +31,7 @@ export function drillWorkflow(input: DrillInput): Promise<DrillReport> {
 async function plannedDrill(input: PlannedDrillInput): Promise<PlannedDrillReport> {
   const { lock, to, reason, by, returnAfterMs, objectiveMs } = input;
   const home = await operator.activeRegion({ lock });
-  if (home !== null && home !== to && !runsIn(home) && mayMove(input)) return goOnIn(home, input);
+  if (home !== null && home !== to && input.region !== home && mayMove(input)) return goOnIn(home, input);
   const from = home ?? 'nobody';
   type Outcome = PlannedDrillReport['outcome'];
   const report = (
@@ -108,7 +108,7 @@ async function crashDrill(input: CrashDrillInput): Promise<CrashDrillReport> {
   if (!holder) return spared('nobody holds the lock');
   const place = standbys.find(({ region }) => region !== holder.region) ?? standbys[0];
   if (!place) return spared('no other candidate is ready and stands');
-  if (!standbys.some(({ region }) => runsIn(region))) {
+  if (!standbys.some(({ region }) => region === input.region)) {
     if (mayMove(input)) return goOnIn(place.region, input);
     return spared('the holder has changed again and again');
   }
@@ -155,14 +155,12 @@ function judged(measured: string, ms: number, objectiveMs: number | null): ['pas
     : ['passed', `${measured}, within the objective of ${objectiveMs} ms`];
 }
 
-const runsIn = (region: string): boolean => workflowInfo().taskQueue === regionTaskQueue(region);
-
 const mayMove = ({ moves = 0 }: DrillInput): boolean => moves < maxMoves;
 
 /** Ends this run and goes on in the pods of another region. */
 function goOnIn(region: string, input: DrillInput): Promise<never> {
   const next = makeContinueAsNewFunc<typeof drillWorkflow>({ taskQueue: regionTaskQueue(region) });
-  return next({ ...input, moves: (input.moves ?? 0) + 1 });
+  return next({ ...input, region, moves: (input.moves ?? 0) + 1 });
 }
 
 /** Of a schedule whose region had no pod: nobody expects it any more. */

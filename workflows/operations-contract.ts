@@ -23,6 +23,8 @@ export interface SwitchReport {
 interface DrillOrder {
   /** What each gap, or the recovery after the kill, may take, in ms; `null` for no objective. */
   objectiveMs: number | null;
+  /** In whose pods it runs; put there by whoever starts it. */
+  region?: string;
   /** How often the drill has changed to the pods of another region. */
   moves?: number;
 }

@@ -33,7 +33,7 @@ export class OperationsClient implements Operations {
   ) {}
 
   startDrill(id: string, input: DrillInput, region: string): Promise<void> {
-    return this.start('drillWorkflow', id, region, input, drillSummary(input));
+    return this.start('drillWorkflow', id, region, { ...input, region }, drillSummary(input));
   }
 
   drillResult(id: string): Promise<DrillReport | null> {
@@ -207,7 +207,7 @@ function plan(work: ScheduledWork): Plan {
         ? { kind: 'crash drill', lock, reason, by }
         : { kind: 'drill', lock, to: input.to, reason, by },
     workflowType: 'drillWorkflow',
-    input,
+    input: { ...input, region },
     region,
     summary: `${drillSummary(input)}: ${reason}`,
   };

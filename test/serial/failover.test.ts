@@ -38,6 +38,30 @@ test('a killed pod is replaced soon after its TTL, with nothing lost and nothing
   expect(verdict.duplicates.length).toBeLessThanOrEqual(8);
 });
 
+test('a switch asked for during a takeover is done or not, and says which', async () => {
+  await bringUp();
+  const before = await system.view();
+  await system.killPod('us-east-a');
+  const options = ['--to', 'us-west', '--by', 'jest', '--reason'];
+  const { code, stdout, stderr } = await system.tryBaton('switch', ...options, 'meanwhile');
+  const after = await system.until(
+    'another pod holds',
+    ({ holder }) => !!holder && holder.token !== before.holder?.token,
+  );
+  const done = after.last?.receipt.cause === 'switch' && after.holder?.region === 'us-west';
+  expect({ code, says: /was not switched: \S/.test(stderr) || /^cause +switch/m.test(stdout) }).toEqual({
+    code: done ? 0 : 1,
+    says: true,
+  });
+  // Whatever became of it, the next one works.
+  expect(await system.tryBaton('switch', ...options, 'afterwards')).toMatchObject({ code: 0 });
+  expect((await system.view()).holder?.region).toBe('us-west');
+  await system.untilProcessed(system.processed() + 100);
+  const verdict = await system.settle();
+  expect(verdict).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
+  expect(verdict.duplicates.length).toBeLessThanOrEqual(8);
+});
+
 test('a killed listener is repaired in place from the spare, under a new token; the second exit gives the lock up', async () => {
   await bringUp();
   const before = await system.view();

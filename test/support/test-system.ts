@@ -13,7 +13,7 @@ import type { DevStack } from '../../src/dev/dev-stack';
 import { isRunning, pidsWithEnvironment } from '../../src/dev/process-state';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
-import { regionWorkflowId } from '../../workflows/contract';
+import { regionWorkflowId, statusQuery } from '../../workflows/contract';
 import type { LockView } from '../../src/pod/lock-store';
 import type { Behaviour } from './ledger-handler';
 import { eventually } from './eventually';
@@ -137,6 +137,18 @@ export class TestSystem {
     await markAll('uncordon');
     for (const pod of pods.filter((each) => each !== first && !isElsewhere(each))) this.startPod(pod);
     for (const pod of pods) if (pod !== first) await this.untilReady(pod);
+    const home = this.regions.find((region) => first.startsWith(region)) ?? '';
+    await Promise.all(this.locks.map((lock) => this.untilKnown(lock, home)));
+  }
+
+  /** Until the region's workflow has heard of the tenure, which etcd shows a moment before. */
+  private async untilKnown(lock: string, region: string): Promise<void> {
+    const client = await this.temporalClient();
+    const handle = client.workflow.getHandle(regionWorkflowId(lock, region));
+    await eventually(async () => {
+      const { phase } = await handle.query(statusQuery);
+      if (phase !== 'active') throw new Error(`${region} is ${phase} by the word of its workflow`);
+    }, 40_000);
   }
 
   /** Runs the command line; throws when it does not exit with 0, saying what it said. */

@@ -46,6 +46,7 @@ describe('a drill', () => {
     await operations.startDrill(id, input, region);
     const report = await until(() => operations.drillResult(id));
     expect(report.kind).toBe(kind);
+    await fixture.record(`drill-${kind}-${report.outcome}`, { id });
     return report as DrillReport & { kind: K };
   };
 
@@ -236,7 +237,11 @@ describe('a group', () => {
     const input = { locks, to: fixture.west, reason: 'move', by: 'anna', order };
     return fixture.client.operations.startGroup(id, input);
   };
-  const end = (): Promise<GroupReport> => until(() => fixture.client.operations.groupResult(id));
+  const end = async (): Promise<GroupReport> => {
+    const report = await until(() => fixture.client.operations.groupResult(id));
+    await fixture.record(`group-${report.outcome}`, { id });
+    return report;
+  };
   const control = (kind: 'pause' | 'resume' | 'abort'): Promise<void> =>
     fixture.client.operations.controlGroup(id, { kind, reason: 'a look', by: 'ben' });
 

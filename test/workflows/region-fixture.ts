@@ -106,9 +106,11 @@ export class RegionFixture {
   }
 
   /** Keeps the history for the replay test, with BATON_RECORD=1. */
-  async record(name: string, runId?: string): Promise<void> {
+  async record(
+    name: string,
+    { id = regionWorkflowId(this.lock, this.east), runId }: { id?: string; runId?: string } = {},
+  ): Promise<void> {
     if (process.env['BATON_RECORD'] !== '1') return;
-    const id = regionWorkflowId(this.lock, this.east);
     writeHistory(name, await this.temporal.workflow.getHandle(id, runId).fetchHistory());
   }
 

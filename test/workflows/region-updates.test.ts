@@ -303,6 +303,30 @@ describe('preflight', () => {
   });
 });
 
+it('force goes through a pod, and the region of the old holder takes note of it', async () => {
+  await given();
+  const { pod, tenure } = await fixture.active();
+  const force = {
+    switchId: 'f1',
+    token: tenure.token,
+    to: fixture.west,
+    reason: 'it hangs',
+    by: 'ben',
+    waitFor: 'deadline' as const,
+  };
+  expect(await fixture.client.force(fixture.lock, fixture.east, force)).toMatchObject({
+    outcome: 'answered',
+    answer: { outcome: 'released', receipt: { id: 'f1', cause: 'force' } },
+  });
+  expect(pod.callsOf('force')).toMatchObject([{ token: tenure.token, to: fixture.west }]);
+  await fixture.until({ phase: 'standby', tenure: null, receipts: [{ id: 'f1' }] });
+  const again = { ...force, switchId: 'f2' };
+  expect(await fixture.client.force(fixture.lock, fixture.east, again)).toMatchObject({
+    answer: { outcome: 'refused' },
+  });
+  await fixture.record('force');
+});
+
 describe('marks', () => {
   const mark = (kind: 'pause' | 'resume' | 'cordon' | 'uncordon', region?: string) =>
     fixture.client.mark(fixture.lock, fixture.east, {

@@ -331,8 +331,8 @@ describe('signals', () => {
     expect(numbers).toEqual([...numbers].toSorted((a, b) => a - b));
     const newer = fixture.truth.give(pod);
     await fixture.until({ tenure: { token: newer.token } });
-    await fixture.record('continue-as-new', first.runId);
-    await fixture.record('continued', undefined);
+    await fixture.record('continue-as-new', { runId: first.runId });
+    await fixture.record('continued');
   });
 });
 
