@@ -1,6 +1,6 @@
-import { isExpected } from '../client/expected-error';
+import type { Aborted } from '../client/baton-client';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
+import { forEachLock, lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 const spec = {
   name: 'abort',
@@ -24,21 +24,15 @@ export async function run(argv: string[]): Promise<number> {
   }
   const { reason, by = whoAmI(), switch: switchId, json } = options;
   return withClient(options, async (client, locks) => {
-    const aborts = await Promise.all(
-      locks.map(async ({ name: lock }) => {
-        try {
-          return { lock, ...(await client.abort(lock, { reason, by }, switchId)) };
-        } catch (error) {
-          if (!isExpected(error)) throw error;
-          return {
-            lock,
-            switchId: switchId ?? null,
-            result: 'not-aborted' as const,
-            why: error.message,
-            receipt: null,
-          };
-        }
-      }),
+    type Outcome = Omit<Aborted, 'switchId' | 'result'> & {
+      lock: string;
+      switchId: string | null;
+      result: Aborted['result'] | 'not-aborted';
+    };
+    const aborts = await forEachLock<Outcome>(
+      locks,
+      async (lock) => ({ lock, ...(await client.abort(lock, { reason, by }, switchId)) }),
+      (lock, why) => ({ lock, switchId: switchId ?? null, result: 'not-aborted', why, receipt: null }),
     );
     if (json) console.log(JSON.stringify({ aborts }));
     else for (const { lock, result, why } of aborts) console.log(`${lock}: ${result}: ${why}`);

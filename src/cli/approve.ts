@@ -1,6 +1,5 @@
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
-import { isExpected } from '../client/expected-error';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
+import { forEachLock, lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 const texts = {
   approve: {
@@ -24,15 +23,10 @@ export async function run(name: keyof typeof texts, argv: string[]): Promise<num
   }
   const { reason, by = whoAmI(), switch: switchId, json } = options;
   return withClient(options, async (client, locks) => {
-    const answers = await Promise.all(
-      locks.map(async ({ name: lock }) => {
-        try {
-          return { lock, taken: true, why: await client[name](lock, { reason, by }, switchId) };
-        } catch (error) {
-          if (!isExpected(error)) throw error;
-          return { lock, taken: false, why: error.message };
-        }
-      }),
+    const answers = await forEachLock(
+      locks,
+      async (lock) => ({ lock, taken: true, why: await client[name](lock, { reason, by }, switchId) }),
+      (lock, why) => ({ lock, taken: false, why }),
     );
     if (json) console.log(JSON.stringify({ answers }));
     else for (const { lock, why } of answers) console.log(`${lock}: ${why}`);

@@ -1,7 +1,7 @@
-import { isExpected } from '../client/expected-error';
+import type { ForceDone } from '../client/baton-client';
 import { checkRegion } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
-import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
+import { forEachLock, lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 import { receiptText } from './receipt-text';
 
 const spec = {
@@ -35,15 +35,15 @@ export async function run(argv: string[]): Promise<number> {
   if (acceptDuplicates && !now) throw new UsageError('--accept-duplicates is for --now only');
   return withClient(options, async (client, locks) => {
     checkRegion(client.config, '--to', to);
-    const forced = await Promise.all(
-      locks.map(async ({ name: lock }) => {
-        try {
-          return { lock, why: '', ...(await client.force({ lock, to, reason, by, acceptDuplicates })) };
-        } catch (error) {
-          if (!isExpected(error)) throw error;
-          return { lock, why: error.message, receipt: null, broker: null };
-        }
+    type Outcome = { lock: string; why: string } & (ForceDone | { receipt: null; broker: null });
+    const forced = await forEachLock<Outcome>(
+      locks,
+      async (lock) => ({
+        lock,
+        why: '',
+        ...(await client.force({ lock, to, reason, by, acceptDuplicates })),
       }),
+      (lock, why) => ({ lock, why, receipt: null, broker: null }),
     );
     if (json) console.log(JSON.stringify({ forced }));
     else

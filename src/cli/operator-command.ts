@@ -37,6 +37,23 @@ export async function withClient<T>(
 export const asCommandError = (error: unknown): unknown =>
   isExpected(error) ? new CommandError(error.message, { cause: error }) : error;
 
+/** Asks for every lock at once: one that fails must not hide what became of the others. */
+export const forEachLock = <T>(
+  locks: LockSettings[],
+  ask: (lock: string) => Promise<T>,
+  orElse: (lock: string, why: string) => T,
+): Promise<T[]> =>
+  Promise.all(
+    locks.map(async ({ name: lock }) => {
+      try {
+        return await ask(lock);
+      } catch (error) {
+        if (!isExpected(error)) throw error;
+        return orElse(lock, error.message);
+      }
+    }),
+  );
+
 export function whoAmI(): string {
   try {
     return `${os.userInfo().username}@${os.hostname()}`;

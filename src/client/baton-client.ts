@@ -186,12 +186,9 @@ export class BatonClient {
     const input = this.drillInput(options);
     checkTime(time);
     // A crash drill begins anywhere but with its victim, and then looks where it should run.
-    const others = (active: string | null): string[] =>
-      this.config.regions.map(({ name }) => name).filter((name) => name !== active);
-    const region =
-      input.kind === 'planned'
-        ? input.to
-        : (others(await this.activeRegion(input.lock))[0] ?? this.config.regions[0]!.name);
+    const active = input.kind === 'crash' ? await this.activeRegion(input.lock) : null;
+    const elsewhere = this.config.regions.find(({ name }) => name !== active)?.name;
+    const region = input.kind === 'planned' ? input.to : (elsewhere ?? active ?? '');
     return (await this.operations()).schedule({ kind: 'drill', input, region }, time);
   }
 

@@ -180,18 +180,12 @@ export class PlannedSwitch {
   }
 
   /** The workflow tells the hooks; what they say gets into the receipt. */
-  private async untilTold(receipt: Receipt): Promise<Receipt> {
+  private untilTold(receipt: Receipt): Promise<Receipt> {
     const { told, pollMs } = this.timing;
-    const giveUpAt = performance.now() + told.limitMs;
-    const missing = ({ answers = [] }: Receipt): boolean =>
-      answers.filter(({ stage }) => stage === 'after-release' || stage === 'after-takeover').length <
+    const isTold = ({ answers = [] }: Receipt): boolean =>
+      answers.filter(({ stage }) => stage === 'after-release' || stage === 'after-takeover').length >=
       told.hooks;
-    let latest = receipt;
-    while (missing(latest) && performance.now() < giveUpAt) {
-      await sleep(pollMs);
-      latest = (await this.readReceipt()) ?? latest;
-    }
-    return latest;
+    return awaitReceipt(receipt, isTold, () => this.readReceipt(), told.limitMs, pollMs);
   }
 
   private notDone(why: string): SwitchResult {
@@ -226,15 +220,25 @@ export class PlannedSwitch {
 }
 
 /** The receipt with its new holder's first message, if that comes within the limit; an empty queue has none. */
-export async function awaitFirstMessage(
+export const awaitFirstMessage = (
   receipt: Receipt,
+  read: () => Promise<Receipt | null>,
+  limitMs: number,
+  pollMs: number,
+): Promise<Receipt> =>
+  awaitReceipt(receipt, ({ firstStartedAt }) => firstStartedAt !== null, read, limitMs, pollMs);
+
+/** The receipt as soon as it is `enough`, or as it is at the limit. */
+async function awaitReceipt(
+  receipt: Receipt,
+  enough: (latest: Receipt) => boolean,
   read: () => Promise<Receipt | null>,
   limitMs: number,
   pollMs: number,
 ): Promise<Receipt> {
   const giveUpAt = performance.now() + limitMs;
   let latest = receipt;
-  while (latest.firstStartedAt === null && performance.now() < giveUpAt) {
+  while (!enough(latest) && performance.now() < giveUpAt) {
     await sleep(pollMs);
     latest = (await read()) ?? latest;
   }

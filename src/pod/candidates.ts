@@ -1,9 +1,9 @@
 import type { CandidateKey, LockView } from './lock-store';
 
-/** Who would take the lock over if this pod were gone: ready, standing, and not in a cordoned region. */
-export function standbysOf({ candidates, cordons }: LockView, pod: string): CandidateKey[] {
-  const cordoned = new Set(cordons.map(({ region }) => region));
-  return candidates.filter(
-    (each) => each.pod !== pod && each.state === 'ready' && each.standing && !cordoned.has(each.region),
-  );
-}
+/** Could take the lock: ready, standing, and not in a cordoned region. */
+export const isAble = ({ cordons }: LockView, { region, state, standing }: CandidateKey): boolean =>
+  state === 'ready' && standing && cordons.every((cordon) => cordon.region !== region);
+
+/** Who would take the lock over if this pod were gone. */
+export const standbysOf = (view: LockView, pod: string): CandidateKey[] =>
+  view.candidates.filter((each) => each.pod !== pod && isAble(view, each));

@@ -1,5 +1,5 @@
 import { standbysOf } from './candidates';
-import { receiptsForFlaps, whyStay } from './flap-rule';
+import { readWhyStay } from './flap-rule';
 import type { LockAgent } from './lock-agent';
 
 /** Why this pod must not be killed for a drill while it holds this lock, or `null`. Asks etcd. */
@@ -14,9 +14,6 @@ export async function whyNotCrash(agent: LockAgent): Promise<string | null> {
   const standbys = standbysOf(view, identity.pod);
   if (standbys.length === 0) return `no other candidate for ${lock} is ready and stands`;
   if (standbys.some(({ region }) => region === identity.region)) return null;
-  const { tripped, acked } = view.flap;
-  const stays =
-    tripped?.why ??
-    whyStay(await store.listReceipts(receiptsForFlaps), acked, settings.maxChangesPerHour, Date.now());
+  const stays = view.flap.tripped?.why ?? (await readWhyStay(store, view, settings.maxChangesPerHour));
   return stays && `${lock} would stay in ${identity.region} until baton ack: ${stays}`;
 }

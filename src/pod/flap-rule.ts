@@ -1,9 +1,9 @@
 import type { Receipt } from '../../workflows/contract';
-import type { LockView } from './lock-store';
+import type { LockStore, LockView } from './lock-store';
 
 const windowMs = 3_600_000;
 /** To be read: of an hour, whatever other changes are among them. */
-export const receiptsForFlaps = 200;
+const receiptsForFlaps = 200;
 
 /** By nobody's wish: the old holder was gone, or gave the lock away because it could not work. */
 const isAutomatic = ({ cause, by, from }: Receipt): boolean =>
@@ -34,6 +34,15 @@ export function whyStay(
   );
   if (counted.length < maxChangesPerHour) return null;
   return `it has changed its region ${counted.length} times by itself within the last hour (maxChangesPerHour = ${maxChangesPerHour})`;
+}
+
+/** The same by the receipts in etcd. */
+export async function readWhyStay(
+  store: Pick<LockStore, 'listReceipts'>,
+  { flap: { acked } }: LockView,
+  maxChangesPerHour: number,
+): Promise<string | null> {
+  return whyStay(await store.listReceipts(receiptsForFlaps), acked, maxChangesPerHour, Date.now());
 }
 
 /** Whether a free lock, taken by this region, would leave the one that it was in, although nobody has named this one. */

@@ -6,7 +6,7 @@ import type { Attempt, AwaitTenureResult, Failback, Receipt, Tenure } from '../.
 import type { LockSettings } from '../config/config';
 import { Candidacy, type PodIdentity } from './candidacy';
 import { FailureRate } from './failure-rate';
-import { changesByItself, receiptsForFlaps, whyStay } from './flap-rule';
+import { changesByItself, readWhyStay } from './flap-rule';
 import { HandOver, killedForLoss } from './hand-over';
 import { deadlineOf, msUntil, suspendedMs } from './lease-clock';
 import type { ListenerGroup } from './listener-group';
@@ -596,10 +596,10 @@ export class LockAgent {
   }
 
   /** Why the lock may not change its region by itself any more, until somebody has looked; or `null`. */
-  async whyStay({ flap: { tripped, acked } }: LockView): Promise<string | null> {
+  async whyStay(view: LockView): Promise<string | null> {
+    const { tripped } = view.flap;
     if (tripped) return `stays in its region until baton ack: ${tripped.why}`;
-    const receipts = await this.store.listReceipts(receiptsForFlaps);
-    const why = whyStay(receipts, acked, this.settings.maxChangesPerHour, Date.now());
+    const why = await readWhyStay(this.store, view, this.settings.maxChangesPerHour);
     if (why === null) return null;
     await this.store.trip(this.identity.pod, why);
     this.logger.error({ reason: why }, 'no more automatic changes until baton ack');

@@ -2,6 +2,7 @@ import type { Failback } from '../../workflows/contract';
 import { age } from '../../workflows/decision-text';
 import { placeIn } from '../../workflows/preflight';
 import type { LockSettings, PreferenceSettings } from '../config/config';
+import { isAble, standbysOf } from './candidates';
 import { isOpen } from './failback-window';
 import type { CandidateKey, LockView } from './lock-store';
 
@@ -14,19 +15,16 @@ type Order = Pick<PreferenceSettings, 'order'>;
 const rankOf = (region: string, home: string | null, order: readonly string[]): number =>
   region === home ? -1 : placeIn(order, region);
 
-const isAble = ({ cordons }: LockView, { region, state, standing }: CandidateKey): boolean =>
-  state === 'ready' && standing && cordons.every((cordon) => cordon.region !== region);
-
 /**
  * The regions that come before this one, best first, and have a pod that could take the free lock. None when this region
  * was named as the successor. The pod that held the lock last does not count: its key may outlive it in an older view.
  */
 export function regionsBefore(view: LockView, region: string, { order }: Order): string[] {
-  const { last, successor, candidates } = view;
+  const { last, successor } = view;
   if (successor?.region === region) return [];
   const former = last?.receipt.to ?? last?.receipt.from ?? null;
   const rank = (of: string): number => rankOf(of, former?.region ?? null, order);
-  const others = candidates.filter((each) => each.pod !== former?.pod && isAble(view, each));
+  const others = standbysOf(view, former?.pod ?? '');
   return [...new Set(others.map((each) => each.region))]
     .filter((each) => rank(each) < rank(region))
     .toSorted((a, b) => rank(a) - rank(b));

@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import type { Approval, HookStage, HookTiming, SwitchAnswer } from '../../workflows/contract';
+import type {
+  Approval,
+  HookStage,
+  HookTiming,
+  RenewLeaseResult,
+  SwitchAnswer,
+} from '../../workflows/contract';
 import type { Happening, RegionEffect } from '../../workflows/region-event';
 import {
   initialState,
@@ -75,6 +81,12 @@ const passed = (switchId: string): Happening => ({
   targets: [addressOf('w1')],
 });
 const noAnswer = (switchId: string): Happening => ({ type: 'hand-over-failed', switchId, why: 'no answer' });
+/** The answer to a beat of token 7. */
+const extended = (more: Partial<RenewLeaseResult & { outcome: 'extended' }>): Happening => ({
+  type: 'renewed',
+  token: 7,
+  result: { outcome: 'extended', marginMs: 1, processed: 1, inFlight: 0, receipt: null, ...more },
+});
 const kinds = (effects: RegionEffect[]): string[] => effects.map(({ type }) => type);
 
 const allowed: Partial<Record<RegionEffect['type'], RegionState['phase'][]>> = {
@@ -330,18 +342,7 @@ describe('a planned switch', () => {
 
   it('leaves a cordoned region, again and again until somebody can take over', () => {
     const cordoned = { who: 'ben', why: 'maintenance', when: '2026-01-01T00:00:00.000Z' };
-    const beat = (mark?: typeof cordoned): Happening => ({
-      type: 'renewed',
-      token: 7,
-      result: {
-        outcome: 'extended',
-        marginMs: 1,
-        processed: 1,
-        inFlight: 0,
-        receipt: null,
-        cordoned: mark ?? null,
-      },
-    });
+    const beat = (mark?: typeof cordoned): Happening => extended({ cordoned: mark ?? null });
     const { state, effects } = tell(...active, { type: 'beat-due' }, beat(cordoned));
     expect(kinds(effects).at(-1)).toBe('preflight');
     const id = state.switch?.request.switchId ?? '';
@@ -497,18 +498,8 @@ describe('a planned switch', () => {
   });
 
   it('goes back to the preferred region that its holder names, no sooner again than after a while', () => {
-    const beat = (to?: string): Happening => ({
-      type: 'renewed',
-      token: 7,
-      result: {
-        outcome: 'extended',
-        marginMs: 1,
-        processed: 1,
-        inFlight: 0,
-        receipt: null,
-        ...(to === undefined ? {} : { failback: { to, why: `${to} is preferred` } }),
-      },
-    });
+    const beat = (to?: string): Happening =>
+      extended(to === undefined ? {} : { failback: { to, why: `${to} is preferred` } });
     const due: Happening = { type: 'beat-due' };
     expect(kinds(tell(...active, due, beat()).effects).at(-1)).toBe('renew');
     const { state, effects } = tell(...active, due, beat('west'));
