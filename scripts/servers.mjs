@@ -52,9 +52,12 @@ const toxiproxy = {
   brew: 'toxiproxy',
 };
 
-/** Makes all servers available; with `forTests` also Toxiproxy. Does nothing for those that are. */
+/** Checks and tests the alert rules; the server itself is never started. */
+const promtool = { program: 'promtool', apt: ['prometheus'], brew: 'prometheus' };
+
+/** Makes all servers available; with `forTests` also what only tests need. Does nothing for those that are. */
 export async function installServers({ forTests }) {
-  const wanted = forTests ? [...servers, toxiproxy] : servers;
+  const wanted = forTests ? [...servers, toxiproxy, promtool] : servers;
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
 
@@ -157,7 +160,8 @@ function keepServicesStopped() {
 /** Nor should they start at the next boot: Baton runs its own, on its own ports. */
 async function disableServices() {
   if (findProgram('systemctl')) {
-    await run('systemctl', ['disable', 'etcd', 'rabbitmq-server', 'epmd.service', 'epmd.socket']);
+    const services = ['etcd', 'rabbitmq-server', 'epmd.service', 'epmd.socket', 'prometheus'];
+    await run('systemctl', ['disable', ...services]);
   }
 }
 

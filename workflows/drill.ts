@@ -1,10 +1,11 @@
-import { isCancellation, makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
+import { isCancellation, makeContinueAsNewFunc, proxySinks, workflowInfo } from '@temporalio/workflow';
 import { podQueue, regionTaskQueue } from './names';
 import type {
   CrashDrillInput,
   CrashDrillReport,
   DrillInput,
   DrillReport,
+  DrillSinks,
   PlannedDrillInput,
   PlannedDrillReport,
   SwitchReport,
@@ -19,9 +20,13 @@ const latestBeginMs = 600_000;
 /** One activity's share of the time until the return; repeated when its pod has died. */
 const watchMs = 300_000;
 
+const { drill } = proxySinks<DrillSinks>();
+
 /** A planned switch and back, or a killed holder, with the recovery measured. */
-export function drillWorkflow(input: DrillInput): Promise<DrillReport> {
-  return input.kind === 'crash' ? crashDrill(input) : plannedDrill(input);
+export async function drillWorkflow(input: DrillInput): Promise<DrillReport> {
+  const report = await (input.kind === 'crash' ? crashDrill(input) : plannedDrill(input));
+  drill.ended(report);
+  return report;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** What is built from planned switches: scheduled ones, drills, groups. Plain data; times are ISO 8601 or ms. */
-import { defineQuery, defineSignal } from '@temporalio/workflow';
+import { defineQuery, defineSignal, type Sinks } from '@temporalio/workflow';
 import type { Party, Receipt } from './contract';
 
 export interface SwitchOrder {
@@ -75,6 +75,11 @@ export interface CrashDrillReport extends DrillResult {
 }
 
 export type DrillReport = PlannedDrillReport | CrashDrillReport;
+
+/** What a drill tells the pod in which it ends, for its metrics. Leaves no trace in the history. */
+export interface DrillSinks extends Sinks {
+  drill: { ended(report: DrillReport): void };
+}
 
 export interface GroupInput {
   locks: string[];

@@ -97,6 +97,7 @@ export const schemas = {
     version: z.string(),
     offer: z.object({ id: z.string(), region: z.string(), pod: z.string() }).exactOptional(),
     preparedFor: z.string().exactOptional(),
+    health: z.string().exactOptional(),
   }),
   successor: z.object({ region: z.string(), switchId: z.string() }),
   blocked: z.object({ why: z.string() }),

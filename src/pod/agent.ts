@@ -1,14 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { DrillReport } from '../../workflows/operations-contract';
 import type { Config, LockSettings } from '../config/config';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
 import { lockLogger } from '../telemetry/logger';
 import { ListenerMetrics } from '../telemetry/listener-metrics';
 import { PodMetrics } from '../telemetry/metrics';
+import { sdkMetricsText } from '../temporal/sdk-metrics';
 import { version } from '../version';
 import type { PodIdentity } from './candidacy';
-import { type HealthPort, HealthServer } from './health-server';
+import { advertisedAddress } from './advertised-address';
+import {
+  type HealthPort,
+  HealthServer,
+  type LockCheck,
+  type LockVerdict,
+  type Verdict,
+} from './health-server';
 import { ListenerGroup } from './listener-group';
 import { LockAgent } from './lock-agent';
 import { LockMetrics } from './lock-metrics';
@@ -52,12 +61,12 @@ export class Agent implements HealthPort {
     const pod = `${podName}-${randomBytes(4).toString('hex')}`;
     this.identity = { region, pod, version };
     this.logger = createLogger(pod);
-    const locks = config.locks.map((lock) => lock.name);
-    this.podMetrics = new PodMetrics({ version, region, locks });
+    this.podMetrics = new PodMetrics({ version, region, locks: config.locks });
     const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
     this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
     const port = new Pod(this.agents, { regions: config.regions, killSelf: () => this.killSelf() });
-    this.temporal = new TemporalLink(config, this.identity, port, this.agents, this.logger);
+    const onDrillEnded = (report: DrillReport): void => this.podMetrics.drill(report);
+    this.temporal = new TemporalLink(config, this.identity, port, this.agents, onDrillEnded, this.logger);
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
       const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
@@ -74,7 +83,7 @@ export class Agent implements HealthPort {
 
   /** Opens the health endpoint and starts everything else in the background. */
   async start(): Promise<void> {
-    await this.healthServer.open();
+    this.identity.health = advertisedAddress(await this.healthServer.open());
     for (const agent of this.agents.values()) agent.start();
     this.temporal.start();
     this.logger.info({ locks: [...this.agents.keys()] }, 'pod started');
@@ -89,7 +98,11 @@ export class Agent implements HealthPort {
     return this.stopping;
   }
 
-  health(): { ok: boolean; why: string } {
+  get locks(): string[] {
+    return [...this.agents.keys()];
+  }
+
+  health(): Verdict {
     const stuckMs = performance.now() - this.lastLoopMs;
     if (stuckMs > loopStuckMs)
       return { ok: false, why: `the agent's loop stood still for ${Math.round(stuckMs)} ms` };
@@ -99,19 +112,35 @@ export class Agent implements HealthPort {
     return { ok: true, why: 'no tenure runs past its deadline' };
   }
 
-  readiness(): ReturnType<HealthPort['readiness']> {
-    const locks = [...this.agents.values()].map((agent) => {
-      const why = agent.tenure ? null : agent.whyNotReady();
-      const good = agent.tenure ? `holds token ${agent.tenure.token}` : 'ready';
-      return { lock: agent.lock, ok: why === null, why: why ?? good };
+  check(what: LockCheck, lock: string): LockVerdict {
+    const agent = this.agents.get(lock);
+    if (!agent) return { lock, ok: false, why: 'is no lock of this pod' };
+    const { tenure } = agent;
+    const verdict = (why: string | null, good: string): LockVerdict => ({
+      lock,
+      ok: why === null,
+      why: why ?? good,
     });
-    const ok = locks.every((lock) => lock.ok);
-    return { ok, why: ok ? 'every lock is ready or held' : 'see locks', locks };
+    const holds = tenure ? `holds token ${tenure.token}` : 'ready';
+    switch (what) {
+      case 'readiness':
+        return verdict(tenure ? null : agent.whyNotReady(), holds);
+      case 'startup':
+        return verdict(agent.whyNotStarted(), 'its listener has started');
+      case 'standby':
+        return verdict(agent.whyNotStandby(), 'ready and standing');
+      case 'holder': {
+        // A tenure past its deadline is none, whether or not its listener is dead already.
+        const token = tenure?.isValid() ? tenure.token : null;
+        return { ...verdict(agent.whyNotHolder(), holds), token };
+      }
+    }
   }
 
-  metrics(): Promise<string> {
-    for (const agent of this.agents.values()) agent.reportMargin();
-    return this.podMetrics.text(this.listenerMetrics);
+  async metrics(): Promise<string> {
+    for (const agent of this.agents.values()) agent.report();
+    const [own, sdk] = await Promise.all([this.podMetrics.text(this.listenerMetrics), sdkMetricsText()]);
+    return `${own.trimEnd()}\n${sdk}`;
   }
 
   private forkListeners(config: Config): [LockSettings, ListenerGroup][] {

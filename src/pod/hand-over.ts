@@ -334,7 +334,9 @@ export class HandOver {
   }
 
   private async drain(running: RunningTenure): Promise<Figures> {
+    const beganMs = performance.now();
     const report: DrainReport = await running.drain();
+    this.agent.metrics.drained(performance.now() - beganMs);
     const { drained, requeued, complete, lastFinishedAt } = report;
     const reason = complete ? 'nothing is in flight any more' : 'the drain ran into its limit';
     this.agent.logger.info({ token: running.token, drained, requeued, complete, reason }, 'drained');

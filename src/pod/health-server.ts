@@ -2,12 +2,38 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 
+export interface Verdict {
+  ok: boolean;
+  why: string;
+}
+export interface LockVerdict extends Verdict {
+  lock: string;
+  /** Of `/holder`: the fencing token of the pod's own tenure, whatever etcd says. */
+  token?: number | null;
+}
+
+/** Pages that look at every lock of the pod, or at those that are named. */
+export const lockPages = {
+  /** Ready to hold the lock, or holding it. */
+  '/readyz': 'readiness',
+  /** Once ok, ok for good. */
+  '/startupz': 'startup',
+  /** This pod holds the lock, before its deadline, and consumes. */
+  '/holder': 'holder',
+  /** Another pod or nobody holds it, and this one could take over at once. */
+  '/standby': 'standby',
+} as const;
+export type LockCheck = (typeof lockPages)[keyof typeof lockPages];
+
 /** What the agent says about itself. The calls answer at once and never throw on purpose. */
 export interface HealthPort {
+  readonly identity: { region: string; pod: string };
+  /** Names of the pod's locks. */
+  readonly locks: string[];
   /** Not ok only when this process should be replaced: a tenure past its deadline, or a stuck loop. */
-  health(): { ok: boolean; why: string };
-  /** Ok when the candidate of every lock is ready, or holds it. */
-  readiness(): { ok: boolean; why: string; locks: { lock: string; ok: boolean; why: string }[] };
+  health(): Verdict;
+  /** `lock` is one of `locks`. */
+  check(what: LockCheck, lock: string): LockVerdict;
   /** Prometheus text format. */
   metrics(): Promise<string>;
 }
@@ -18,7 +44,19 @@ export interface HealthAddress {
   port: number;
 }
 
-/** `/healthz`, `/readyz` and `/metrics` over plain HTTP: for probes and scrapers inside the cluster. */
+interface Page {
+  status: number;
+  type: string;
+  body: string;
+}
+
+const liveness = ['/healthz', '/livez'];
+const known = [...liveness, ...Object.keys(lockPages), '/metrics'].join(', ');
+
+/**
+ * Probes, load balancers' checks and metrics over plain HTTP, for the inside of the cluster. The pages about locks take
+ * `?lock=NAME` (may be repeated) or `/NAME`; without one they are 200 only when that is so for every lock of the pod.
+ */
 export class HealthServer {
   private readonly server: Server;
   private closing: Promise<void> | undefined;
@@ -83,26 +121,41 @@ export class HealthServer {
     }
   }
 
-  private async page(request: IncomingMessage): Promise<{ status: number; type: string; body: string }> {
+  private async page(request: IncomingMessage): Promise<Page> {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return { status: 405, type: 'text/plain', body: 'only GET and HEAD\n' };
-    switch (request.url?.split('?', 1)[0]) {
-      case '/healthz':
-        return verdict(this.source.health());
-      case '/readyz':
-        return verdict(this.source.readiness());
-      case '/metrics':
-        return {
-          status: 200,
-          type: 'text/plain; version=0.0.4; charset=utf-8',
-          body: await this.source.metrics(),
-        };
-      default:
-        return { status: 404, type: 'text/plain', body: 'there are /healthz, /readyz and /metrics\n' };
+    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+    if (liveness.includes(path)) return this.verdict(this.source.health());
+    if (path === '/metrics') {
+      const body = await this.source.metrics();
+      return { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body };
     }
+    const [, page, name, ...rest] = path.split('/');
+    const what = lockPages[`/${page}` as keyof typeof lockPages] as LockCheck | undefined;
+    if (what === undefined || !Object.hasOwn(lockPages, `/${page}`) || rest.length > 0)
+      return { status: 404, type: 'text/plain', body: `there are ${known}\n` };
+    const named = new URLSearchParams(query).getAll('lock');
+    return this.lockPage(what, name ? [...named, name] : named);
   }
-}
 
-function verdict(answer: { ok: boolean }): { status: number; type: string; body: string } {
-  return { status: answer.ok ? 200 : 503, type: 'application/json', body: `${JSON.stringify(answer)}\n` };
+  private lockPage(what: LockCheck, named: string[]): Page {
+    const { locks } = this.source;
+    const unknown = named.find((name) => !locks.includes(name));
+    if (unknown !== undefined) {
+      const why = `this pod has no lock ${JSON.stringify(unknown)}; it has ${locks.join(', ')}`;
+      return { ...this.verdict({ ok: false, why }), status: 404 };
+    }
+    const verdicts = (named.length > 0 ? named : locks).map((lock) => this.source.check(what, lock));
+    const bad = verdicts.filter(({ ok }) => !ok);
+    const shown = bad.length > 0 ? bad : verdicts;
+    const why = shown.map((each) => `${each.lock}: ${each.why}`).join('; ');
+    return this.verdict({ ok: bad.length === 0, why, locks: verdicts });
+  }
+
+  private verdict(answer: Verdict & { locks?: LockVerdict[] }): Page {
+    const { region, pod } = this.source.identity;
+    // The time lets others see how far the clocks are apart.
+    const body = `${JSON.stringify({ ...answer, region, pod, at: new Date().toISOString() })}\n`;
+    return { status: answer.ok ? 200 : 503, type: 'application/json', body };
+  }
 }

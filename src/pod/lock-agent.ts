@@ -55,6 +55,9 @@ export class LockAgent {
   /** Since when this pod has seen that its region may take the lock; `null` while it may not. */
   private freeSinceMs: number | null = null;
   private headStartTimer: NodeJS.Timeout | null = null;
+  /** Since when nobody has worked, as far as this pod knows; `null` while another pod holds the lock. */
+  private vacantSinceMs: number | null = null;
+  private hasStarted = false;
   private giveUps = 0;
   private readonly reconciler: Reconciler;
   /** Until it resolves, a killed listener may still run. */
@@ -147,8 +150,10 @@ export class LockAgent {
     });
     this.listeners.on('consuming', (process, lock, token) => {
       const tenure = mine(process, lock, token);
-      if (tenure) tenure.consuming = true;
-      else if (lock === this.lock) this.preparation.noteConsuming(process, token);
+      if (tenure) {
+        tenure.consuming = true;
+        this.noteWorking(tenure);
+      } else if (lock === this.lock) this.preparation.noteConsuming(process, token);
     });
     this.listeners.on('firstMessage', (process, lock, token, startedAt) => {
       const tenure = mine(process, lock, token);
@@ -228,6 +233,8 @@ export class LockAgent {
     const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
     this.noteWhetherFree(view);
+    if (view.holder === null) this.vacantSinceMs ??= performance.now();
+    else if (view.holder.pod !== this.identity.pod) this.vacantSinceMs = null;
     this.metrics.flapping(view.flap.tripped !== null);
     for (const look of this.viewWatchers) look();
     if ((wasPaused === null) !== (view.paused === null))
@@ -289,6 +296,7 @@ export class LockAgent {
     this.tenureNow = running;
     const { consuming, firstMessageAt } = this.preparation.take(process, holder.token);
     running.consuming = consuming;
+    if (consuming) this.noteWorking(running);
     if (firstMessageAt !== null) this.onFirstMessage(running, firstMessageAt);
     this.listeners.hold(this.lock);
     this.metrics.tenure('start');
@@ -454,8 +462,16 @@ export class LockAgent {
     this.dying = process.kill(`began token ${token}, for which it was no longer prepared`);
   }
 
+  /** For the metric: from nobody at work to this pod at work. A handed-over lock was never vacant. */
+  private noteWorking({ receipt }: RunningTenure): void {
+    if (this.vacantSinceMs !== null && receipt && receipt.cause !== 'first')
+      this.metrics.recovered(receipt.cause, performance.now() - this.vacantSinceMs);
+    this.vacantSinceMs = null;
+  }
+
   private onFirstMessage(tenure: RunningTenure, startedAt: number): void {
     tenure.noteFirstMessage();
+    this.noteWorking(tenure);
     void this.completeReceipt(tenure, startedAt);
   }
 
@@ -620,9 +636,33 @@ export class LockAgent {
     return this.whyNotReady();
   }
 
-  /** Updates the metric of the time left to the deadline. */
-  reportMargin(): void {
+  /** Brings the metrics up to date that no event changes. */
+  report(): void {
     if (this.tenureNow) this.metrics.margin(this.tenureNow.marginMs);
+    this.metrics.beatAge();
+    this.metrics.standby(this.whyNotStandby() === null);
+  }
+
+  /** Why its listener has not yet said whether it can work, or `null`, and then for good. */
+  whyNotStarted(): string | null {
+    this.hasStarted ||= this.listeners.readiness(this.lock) !== 'warming';
+    return this.hasStarted ? null : this.listeners.whyNotReady(this.lock);
+  }
+
+  /** Why this pod could not take the lock over at once, or `null`. */
+  whyNotStandby(): string | null {
+    if (this.tenureNow) return `holds the lock with token ${this.tenureNow.token}`;
+    return this.whyNotTakeOver() ?? (this.standingNow ? null : 'does not stand for the lock');
+  }
+
+  /** Why this pod may not be taken for the one that works, or `null`. */
+  whyNotHolder(): string | null {
+    const running = this.tenureNow;
+    if (!running) return 'does not hold the lock';
+    if (!running.isValid()) return `the deadline of token ${running.token} has passed`;
+    if (running.phase === 'idle')
+      return `token ${running.token} is drained, or its listener is being replaced`;
+    return running.consuming ? null : `holds token ${running.token}, and does not consume yet`;
   }
 
   /** ms until the deadline that the last confirmed extension gives, 0 without one. */
@@ -689,6 +729,7 @@ export class LockAgent {
     const running = this.tenureNow;
     if (!running || running.process !== process) return;
     running.becomeIdle();
+    this.vacantSinceMs = performance.now();
     this.metrics.tenure('listener_exit');
     this.logger.warn({ token: running.token, reason: why }, 'listener exited during a tenure');
     this.exclusive(() => this.handOver.restartInPlace(running, why)).catch((error: unknown) =>
@@ -711,6 +752,7 @@ export class LockAgent {
       running.receipt = (await this.store.completeReceipt(running.receipt.id, at)) ?? running.receipt;
       const { cause, id, from, to, drained, gapMs } = running.receipt;
       this.metrics.receipt(cause);
+      this.metrics.gap(cause, gapMs);
       this.logger.info(
         { token: running.token, receipt: id, cause, from, to, drained, gapMs, reason: running.receipt.why },
         'receipt complete',

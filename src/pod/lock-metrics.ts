@@ -3,6 +3,9 @@ import type { AcquisitionOutcome, ExtensionOutcome, PodMetrics, TenureEvent } fr
 
 /** The pod's metrics with one lock's labels filled in. */
 export class LockMetrics {
+  /** When the last beat came, or the tenure began. */
+  private lastBeatMs: number | null = null;
+
   constructor(
     private readonly metrics: PodMetrics,
     private readonly lock: string,
@@ -24,9 +27,43 @@ export class LockMetrics {
   holding(token: number): void {
     this.metrics.holder.set({ lock: this.lock }, 1);
     this.metrics.token.set({ lock: this.lock }, token);
+    this.lastBeatMs = performance.now();
+  }
+
+  /** The region workflow has asked the holder to renew. */
+  beat(): void {
+    const nowMs = performance.now();
+    if (this.lastBeatMs !== null)
+      this.metrics.beatInterval.observe({ lock: this.lock }, (nowMs - this.lastBeatMs) / 1000);
+    this.lastBeatMs = nowMs;
+  }
+
+  beatAge(): void {
+    if (this.lastBeatMs === null) return;
+    this.metrics.beatAge.set({ lock: this.lock }, (performance.now() - this.lastBeatMs) / 1000);
+  }
+
+  /** A change of holder towards this pod, once its first message has started. */
+  gap(cause: Receipt['cause'], gapMs: number | null): void {
+    if (gapMs === null) return;
+    this.metrics.gap.observe({ lock: this.lock, cause }, Math.max(0, gapMs) / 1000);
+    this.metrics.overlap.observe({ lock: this.lock, cause }, Math.max(0, -gapMs) / 1000);
+  }
+
+  recovered(cause: Receipt['cause'], tookMs: number): void {
+    this.metrics.recovery.observe({ lock: this.lock, cause }, tookMs / 1000);
+  }
+
+  drained(tookMs: number): void {
+    this.metrics.drain.observe({ lock: this.lock }, tookMs / 1000);
+  }
+
+  standby(could: boolean): void {
+    this.metrics.standby.set({ lock: this.lock }, could ? 1 : 0);
   }
 
   notHolding(): void {
+    this.lastBeatMs = null;
     this.metrics.clearTenure(this.lock);
   }
 

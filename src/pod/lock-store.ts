@@ -20,6 +20,8 @@ export interface HolderKey {
 
 export interface CandidateKey extends Candidate, CandidateNotes {
   leaseId: string;
+  /** `host:port` of the pod's health endpoint; missing from an older pod. */
+  health?: string;
   modRevision: number;
 }
 
@@ -106,6 +108,7 @@ export interface CandidateWrite extends CandidateNotes {
   standing: boolean;
   since: string;
   version: string;
+  health?: string;
 }
 
 /** `refused` means definitely not applied, and carries the present view. */

@@ -108,6 +108,7 @@ export class Pod implements PodPort {
     const agent = this.agent(lock);
     const running = agent.tenure;
     if (running?.token === tenure.token) {
+      agent.metrics.beat();
       const outcome = await agent.candidacy.extend();
       const stats = running.process.statsOf(lock);
       const marginMs = Math.round(running.marginMs);

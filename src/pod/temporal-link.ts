@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { PodPort } from '../../activities/ports';
 import { podQueue } from '../../workflows/contract';
+import type { DrillReport } from '../../workflows/operations-contract';
 import { BatonClient } from '../client/baton-client';
 import { Operator } from '../client/operator';
 import type { Config } from '../config/config';
@@ -39,6 +40,7 @@ export class TemporalLink implements WorkflowNotices {
     private readonly identity: PodIdentity,
     private readonly pod: PodPort,
     private readonly agents: ReadonlyMap<string, LockAgent>,
+    private readonly onDrillEnded: (report: DrillReport) => void,
     private readonly logger: Logger,
   ) {
     this.operatorsClient = BatonClient.of(config, (reason) =>
@@ -86,6 +88,7 @@ export class TemporalLink implements WorkflowNotices {
           queue: podQueue(this.identity.region, this.identity.pod),
           pod: this.pod,
           operator: new Operator(this.operatorsClient),
+          onDrillEnded: this.onDrillEnded,
           logger: this.logger,
         });
         this.logger.info('polling Temporal');

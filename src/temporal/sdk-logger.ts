@@ -1,4 +1,4 @@
-import { makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import { makeTelemetryFilterString, type MetricsExporterConfig, Runtime } from '@temporalio/worker';
 import type { Logger } from 'pino';
 
 /** Each worker polls only what it has: a queue without workflows, or without activities, is meant to be so. */
@@ -10,9 +10,9 @@ let installed = false;
 
 /**
  * Sets the SDK up, once per process: its lines become pino's, and it leaves signals alone. By default it stops
- * the workers on SIGTERM within 300 ms, and no drain could arrive.
+ * the workers on SIGTERM within 300 ms, and no drain could arrive. `metrics`: where its own go; default: nowhere.
  */
-export function installRuntime(logger: Logger): void {
+export function installRuntime(logger: Logger, metrics?: MetricsExporterConfig): void {
   if (installed) return;
   installed = true;
   // What a workflow says is one of ours; what the SDK says of itself is for who looks for it.
@@ -34,6 +34,7 @@ export function installRuntime(logger: Logger): void {
     },
     telemetryOptions: {
       logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+      ...(metrics && { metrics }),
     },
   });
 }

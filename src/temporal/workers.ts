@@ -1,12 +1,14 @@
-import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { type InjectedSinks, type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createOperatorActivities } from '../../activities/operator-activities';
 import { createPodActivities } from '../../activities/pod-activities';
 import type { OperatorPort, PodPort } from '../../activities/ports';
 import { regionTaskQueue } from '../../workflows/contract';
+import type { DrillReport, DrillSinks } from '../../workflows/operations-contract';
 import type { Config } from '../config/config';
 import { namespaceOf } from './connection';
 import { installRuntime } from './sdk-logger';
+import { openSdkMetrics } from './sdk-metrics';
 import { connectWorkers } from './worker-connection';
 import { workflowBundlePath } from './workflow-bundle';
 
@@ -18,6 +20,8 @@ export interface WorkersOptions {
   pod: PodPort;
   /** For scheduled switches, drills and groups on the region's queue. */
   operator: OperatorPort;
+  /** Of each drill that ends in this pod. Default: nothing is done. */
+  onDrillEnded?: (report: DrillReport) => void;
   logger: Logger;
 }
 
@@ -39,7 +43,7 @@ const shutdownLimitMs = 5_000;
  * @throws TemporalAwayError when Temporal cannot be reached at the start.
  */
 export async function runWorkers(options: WorkersOptions): Promise<RunningWorkers> {
-  installRuntime(options.logger);
+  installRuntime(options.logger, await openSdkMetrics());
   const connection = await connectWorkers(options.config);
   try {
     return run(await createWorkers(options, connection), connection);
@@ -50,7 +54,7 @@ export async function runWorkers(options: WorkersOptions): Promise<RunningWorker
 }
 
 async function createWorkers(
-  { config, region, queue, pod, operator }: WorkersOptions,
+  { config, region, queue, pod, operator, onDrillEnded = () => {} }: WorkersOptions,
   connection: NativeConnection,
 ): Promise<Worker[]> {
   const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> =
@@ -61,6 +65,7 @@ async function createWorkers(
       shutdownForceTime: shutdownForceMs,
     };
   const activities = createPodActivities(pod);
+  const sinks: InjectedSinks<DrillSinks> = { drill: { ended: { fn: (_, report) => onDrillEnded(report) } } };
   return Promise.all([
     Worker.create({
       ...common,
@@ -70,6 +75,7 @@ async function createWorkers(
       maxConcurrentActivityTaskPolls: 1,
       maxConcurrentActivityTaskExecutions: 50,
       workflowBundle: { codePath: workflowBundlePath },
+      sinks,
       reuseV8Context: true,
       // A killed pod's workflows wait so long before another pod takes them; ten seconds by default.
       stickyQueueScheduleToStartTimeout: 1_000,

@@ -6,15 +6,18 @@ import { type HealthPort, HealthServer } from '../../src/pod/health-server';
 const silent = pino({ level: 'silent' });
 const state = { healthy: true, ready: true };
 const source: HealthPort = {
+  identity: { region: 'us-east', pod: 'us-east-a-1' },
+  locks: ['orders', 'invoices'],
   health: () => ({
     ok: state.healthy,
     why: state.healthy ? 'no tenure is late' : 'orders is past its deadline',
   }),
-  readiness: () => {
-    const why = state.ready ? 'ready' : 'orders: broker away';
-    return { ok: state.ready, why, locks: [{ lock: 'orders', ok: state.ready, why }] };
+  // `invoices` is always fine, but for what nobody has asked of it.
+  check: (what, lock) => {
+    const ok = lock === 'invoices' ? what !== 'holder' : state.ready;
+    return { lock, ok, why: ok ? `${what} is fine` : 'broker away' };
   },
-  metrics: () => Promise.resolve('baton_info{version="1"} 1\n'),
+  metrics: () => Promise.resolve('baton_build_info{version="1"} 1\n'),
 };
 
 const server = new HealthServer({ host: '127.0.0.1', port: 0 }, source, silent);
@@ -45,7 +48,15 @@ test('healthz says why', async () => {
   state.healthy = false;
   const answer = await ask('/healthz');
   expect(answer.status).toBe(503);
-  expect(JSON.parse(answer.body)).toEqual({ ok: false, why: 'orders is past its deadline' });
+  const { at, ...rest } = JSON.parse(answer.body) as { at: string };
+  expect(rest).toEqual({
+    ok: false,
+    why: 'orders is past its deadline',
+    region: 'us-east',
+    pod: 'us-east-a-1',
+  });
+  expect(Math.abs(Date.parse(at) - Date.now())).toBeLessThan(10_000);
+  expect((await ask('/livez')).status).toBe(503);
 });
 
 test('readyz names the locks', async () => {
@@ -55,14 +66,45 @@ test('readyz names the locks', async () => {
   expect(answer.status).toBe(503);
   expect(JSON.parse(answer.body)).toMatchObject({
     why: 'orders: broker away',
-    locks: [{ lock: 'orders', ok: false }],
+    locks: [
+      { lock: 'orders', ok: false },
+      { lock: 'invoices', ok: true },
+    ],
   });
+});
+
+test.each(['/holder', '/standby', '/startupz', '/readyz'])(
+  '%s is asked for one lock or for all',
+  async (page) => {
+    const isHolder = page === '/holder';
+    expect((await ask(`${page}/orders`)).status).toBe(200);
+    expect((await ask(`${page}?lock=orders`)).status).toBe(200);
+    // Of several locks, all must be so.
+    expect((await ask(page)).status).toBe(isHolder ? 503 : 200);
+    expect((await ask(`${page}?lock=orders&lock=invoices`)).status).toBe(isHolder ? 503 : 200);
+    state.ready = false;
+    expect((await ask(`${page}/orders`)).status).toBe(503);
+    expect((await ask(`${page}/invoices`)).status).toBe(isHolder ? 503 : 200);
+  },
+);
+
+test('a lock that the pod does not have is named, and is no lock that nobody holds', async () => {
+  for (const path of ['/holder/order', '/standby?lock=order', '/readyz?lock=%00']) {
+    const answer = await ask(path);
+    expect(answer.status).toBe(404);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      ok: false,
+      why: expect.stringContaining('it has orders'),
+    });
+  }
+  for (const path of ['/holder/orders/x', '/constructor', '/toString/orders'])
+    expect((await ask(path)).status).toBe(404);
 });
 
 test('metrics are Prometheus text', async () => {
   const answer = await ask('/metrics');
   expect(answer.type).toContain('version=0.0.4');
-  expect(answer.body).toBe('baton_info{version="1"} 1\n');
+  expect(answer.body).toBe('baton_build_info{version="1"} 1\n');
 });
 
 test('HEAD has no body; other methods and paths are turned down', async () => {

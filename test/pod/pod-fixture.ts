@@ -70,7 +70,7 @@ export class ScriptedPod {
     private readonly client: EtcdClient,
   ) {
     this.group = new ScriptedGroup(settings.name);
-    const metrics = new PodMetrics({ version: 'test', region, locks: [settings.name] });
+    const metrics = new PodMetrics({ version: 'test', region, locks: [settings] });
     this.agent = new LockAgent(
       settings,
       { region, pod: name, version: 'test' },

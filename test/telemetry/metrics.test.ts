@@ -2,6 +2,8 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ListenerMetrics } from '../../src/telemetry/listener-metrics';
 import { PodMetrics } from '../../src/telemetry/metrics';
 
+const orders = { name: 'orders', leaseTtlMs: 10_000, beatMs: 10_000 };
+
 /** A listener's registry as it comes over the pipe. */
 async function snapshot(processed: number, inFlight: number): Promise<unknown> {
   const registry = new Registry();
@@ -49,7 +51,7 @@ test('what is not a snapshot is ignored', async () => {
 });
 
 test('the text has every series from the start, and no metric twice', async () => {
-  const metrics = new PodMetrics({ version: '1.2.3', region: 'us-east', locks: ['orders'] });
+  const metrics = new PodMetrics({ version: '1.2.3', region: 'us-east', locks: [orders] });
   const listeners = new ListenerMetrics();
   listeners.update(1, await snapshot(1, 1));
   const text = await metrics.text(listeners);
@@ -59,7 +61,9 @@ test('the text has every series from the start, and no metric twice', async () =
     'baton_tenure_transitions_total{lock="orders",region="us-east",event="hand_over"} 0',
   );
   expect(text).toContain('baton_holder{lock="orders"} 0');
-  expect(text).toContain('baton_info{version="1.2.3"} 1');
+  expect(text).toContain('baton_build_info{version="1.2.3",node_version="');
+  expect(text).toContain('baton_gap_seconds_count{lock="orders",cause="switch"} 0');
+  expect(text).toContain('baton_lease_ttl_seconds{lock="orders"} 10');
   expect(text).toContain('baton_listener_nodejs_external_memory_bytes 7');
   const names = text
     .split('\n')
@@ -69,7 +73,7 @@ test('the text has every series from the start, and no metric twice', async () =
 });
 
 test('an ended tenure leaves no token and no margin', async () => {
-  const metrics = new PodMetrics({ version: '1', region: 'r', locks: ['orders'] });
+  const metrics = new PodMetrics({ version: '1', region: 'r', locks: [orders] });
   metrics.token.set({ lock: 'orders' }, 42);
   metrics.leaseMargin.set({ lock: 'orders' }, 4.2);
   metrics.holder.set({ lock: 'orders' }, 1);
