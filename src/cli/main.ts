@@ -27,6 +27,14 @@ const commands: Record<string, Command> = {
     summary: 'show who holds each lock, since when, and why',
     run: async (argv) => (await import('./status.js')).run(argv),
   },
+  verify: {
+    summary: 'compare what etcd, the workflows, the pods and the brokers say',
+    run: async (argv) => (await import('./verify.js')).run(argv),
+  },
+  doctor: {
+    summary: 'check versions, clocks, round trips, permissions, queues and the timing budget',
+    run: async (argv) => (await import('./doctor.js')).run(argv),
+  },
   why: {
     summary: 'why a region is, or is not, ready to take over',
     run: async (argv) => (await import('./why.js')).run(argv),

@@ -46,16 +46,19 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 async function runAgent(config: Config, region: string, podName: string): Promise<number> {
-  const [{ Agent }, { createLogger }] = await Promise.all([
+  const [{ Agent }, { createLogger }, { checkBeforeStart }] = await Promise.all([
     import('../pod/agent.js'),
     import('../telemetry/logger.js'),
+    import('../doctor/start-check.js'),
   ]);
+  const { measured } = await checkBeforeStart(config);
   const agent = new Agent({
     config,
     region,
     podName,
     createLogger: (pod) => createLogger({ region, pod, level: config.logLevel }),
   });
+  agent.logger.info({ reason: measured }, 'configuration checked');
   const stopped = new Promise<void>((resolve, reject) => {
     const stop = (signal: NodeJS.Signals): void => {
       // The listeners watch for their parent's death and end with it; the leases run out.

@@ -9,6 +9,8 @@ export interface Config {
   temporal: { address?: string; namespace?: string; apiKey?: string };
   /** Default 0.0.0.0:8080; port 0 takes any free one. */
   health: { host: string; port: number };
+  /** ms between two comparisons of the views by a pod; 0: none. Default 30,000. */
+  verifyIntervalMs?: number;
   /** pino's levels. Default `info`. */
   logLevel: string;
 }
@@ -21,6 +23,8 @@ export interface EtcdAddress {
   caFile?: string;
   certFile?: string;
   keyFile?: string;
+  /** Where each member stands, by its name: what fails together. For `baton doctor`. */
+  failureDomains?: Record<string, string>;
 }
 
 export interface RegionSettings {

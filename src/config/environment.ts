@@ -34,6 +34,7 @@ export const overrides: readonly Override[] = [
   { variable: 'BATON_TEMPORAL_API_KEY', path: ['temporal', 'apiKey'], secret: true },
   { variable: 'BATON_HEALTH_HOST', path: ['health', 'host'] },
   { variable: 'BATON_HEALTH_PORT', path: ['health', 'port'], parse: integer },
+  { variable: 'BATON_VERIFY_INTERVAL_MS', path: ['verifyIntervalMs'], parse: integer },
   { variable: 'BATON_LOG_LEVEL', path: ['logLevel'] },
 ];
 

@@ -59,6 +59,7 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     locks,
     temporal: defined(given.temporal ?? {}),
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
+    verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
     logLevel: given.logLevel ?? 'info',
   };
 }

@@ -155,6 +155,9 @@ export const fileSchema = map({
     caFile: text('the path of a PEM file'),
     certFile: text('the path of a PEM file'),
     keyFile: text('the path of a PEM file'),
+    failureDomains: z.record(z.string(), text('the name of what fails together, as a site'), {
+      error: 'must be a map of sites by member name',
+    }),
   }).partial(),
   temporal: map({
     address: z
@@ -164,6 +167,7 @@ export const fileSchema = map({
     apiKey: text('an API key'),
   }).partial(),
   health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
+  verifyIntervalMs: ms(0),
   logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }),
   defaults: lockSchema,
   locks: z.record(z.string(), lockSchema, { error: 'must be a map of locks by name' }),
@@ -229,7 +233,8 @@ export function settingPaths(schema: z.core.$ZodType = fileSchema, path = ''): s
     return Object.entries(bare.shape as z.core.$ZodShape).flatMap(([name, inner]) =>
       settingPaths(inner, path === '' ? name : `${path}.${name}`),
     );
-  if (bare instanceof z.ZodRecord) return settingPaths(bare.valueType, `${path}.<${path.replace(/s$/, '')}>`);
+  if (bare instanceof z.ZodRecord)
+    return settingPaths(bare.valueType, `${path}.<${path.split('.').at(-1)?.replace(/s$/, '')}>`);
   return [path];
 }
 

@@ -172,7 +172,8 @@ function closedError(what: string): RefusedError {
   return new RefusedError(`the etcd client is closed; it was asked to ${what}`);
 }
 
-function connectionOptions(address: EtcdAddress, requestTimeoutMs: number): Omit<IOptions, 'hosts'> {
+/** What every connection to etcd has in common. */
+export function connectionOptions(address: EtcdAddress, requestTimeoutMs: number): Omit<IOptions, 'hosts'> {
   const { caFile, certFile, keyFile, username, password } = address;
   const pem = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
   return {

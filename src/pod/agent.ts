@@ -9,6 +9,7 @@ import { ListenerMetrics } from '../telemetry/listener-metrics';
 import { PodMetrics } from '../telemetry/metrics';
 import { sdkMetricsText } from '../temporal/sdk-metrics';
 import { version } from '../version';
+import { ViewWatch } from '../verify/view-watch';
 import type { PodIdentity } from './candidacy';
 import { advertisedAddress } from './advertised-address';
 import {
@@ -53,6 +54,7 @@ export class Agent implements HealthPort {
   private readonly listenerMetrics = new ListenerMetrics();
   private readonly healthServer: HealthServer;
   private readonly temporal: TemporalLink;
+  private readonly viewWatch: ViewWatch;
   private readonly loopCheck: NodeJS.Timeout;
   private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
@@ -77,6 +79,13 @@ export class Agent implements HealthPort {
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
       this.agents.set(settings.name, agent);
     }
+    this.viewWatch = new ViewWatch({
+      config,
+      agents: this.agents,
+      status: (lock, inRegion) => this.temporal.status(lock, inRegion),
+      metrics: this.podMetrics,
+      logger: this.logger,
+    });
     this.healthServer = new HealthServer(config.health, this, this.logger);
     this.loopCheck = setInterval(() => (this.lastLoopMs = performance.now()), loopCheckMs);
   }
@@ -86,6 +95,7 @@ export class Agent implements HealthPort {
     this.identity.health = advertisedAddress(await this.healthServer.open());
     for (const agent of this.agents.values()) agent.start();
     this.temporal.start();
+    this.viewWatch.start();
     this.logger.info({ locks: [...this.agents.keys()] }, 'pod started');
   }
 
@@ -176,6 +186,7 @@ export class Agent implements HealthPort {
 
   private async stopOnce(why: string): Promise<void> {
     this.logger.info({ reason: why }, 'pod is stopping');
+    this.viewWatch.stop();
     const agents = [...this.agents.values()];
     const limitMs = Math.max(...agents.map((agent) => agent.settings.drainLimitMs)) + shutdownGraceMs;
     await this.within(

@@ -1,15 +1,11 @@
 import type { BrokerFence } from '../../workflows/contract';
 import type { RegionSettings } from '../config/config';
 import { connectionName } from '../listener/connection-name';
+import { managementFailure, ManagementApi } from '../rabbitmq/management-api';
 
 /** For the list and all that is closed: a broker that hangs must not hold up a force. */
 const limitMs = 2_000;
 const reason = 'Baton: the lock was taken from this pod by force';
-
-interface BrokerConnection {
-  name: string;
-  client_properties?: { connection_name?: unknown };
-}
 
 /** Whose connections: also those of a spare listener, which has the same name. */
 export interface FencedHolder {
@@ -38,74 +34,23 @@ export async function closeConnections(
       closed: 0,
       why: `no connection was closed: regions.${region}.managementUrl is not configured`,
     };
-  const management = new Management(given, AbortSignal.timeout(limitMs));
+  const management = new ManagementApi(given, limitMs);
   let found: string[];
   try {
     found = await management.connectionsNamed(connectionName(lock, region, pod));
   } catch (error) {
-    const why = `the broker of ${region} could not be asked to close the connections of ${pod}: ${reasonOf(error)}`;
+    const why = `the broker of ${region} could not be asked to close the connections of ${pod}: ${managementFailure(error)}`;
     return { outcome: 'failed', closed: 0, why };
   }
-  const results = await Promise.allSettled(found.map((name) => management.close(name)));
+  const results = await Promise.allSettled(found.map((name) => management.closeConnection(name, reason)));
   const closed = results.filter(({ status }) => status === 'fulfilled').length;
   const failed = results.find((result) => result.status === 'rejected');
   if (failed)
     return {
       outcome: 'failed',
       closed,
-      why: `the broker of ${region} closed ${closed} of ${found.length} connections of ${pod}: ${reasonOf(failed.reason)}`,
+      why: `the broker of ${region} closed ${closed} of ${found.length} connections of ${pod}: ${managementFailure(failed.reason)}`,
     };
   const count = closed === 1 ? '1 connection' : `${closed} connections`;
   return { outcome: 'closed', closed, why: `the broker of ${region} closed ${count} of ${pod}` };
-}
-
-/** The few calls of RabbitMQ's management API that are needed, within one time limit. */
-class Management {
-  private readonly base: string;
-  private readonly authorization: string;
-
-  constructor(
-    address: string,
-    private readonly signal: AbortSignal,
-  ) {
-    const { origin, pathname, username, password } = new URL(address);
-    this.base = `${origin}${pathname.replace(/\/$/, '')}/api`;
-    // fetch refuses an address with credentials in it.
-    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-    this.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
-  }
-
-  async connectionsNamed(wanted: string): Promise<string[]> {
-    const response = await this.ask('GET', '/connections?columns=name,client_properties');
-    const connections = (await response.json()) as BrokerConnection[];
-    return connections
-      .filter(({ client_properties: properties }) => properties?.connection_name === wanted)
-      .map(({ name }) => name);
-  }
-
-  async close(name: string): Promise<void> {
-    const response = await this.ask('DELETE', `/connections/${encodeURIComponent(name)}`, {
-      'X-Reason': reason,
-    });
-    await response.body?.cancel();
-  }
-
-  private async ask(method: string, path: string, headers: Record<string, string> = {}): Promise<Response> {
-    const response = await fetch(`${this.base}${path}`, {
-      method,
-      headers: { authorization: this.authorization, ...headers },
-      signal: this.signal,
-    });
-    // Not there any more is what was wanted.
-    if (response.ok || (method === 'DELETE' && response.status === 404)) return response;
-    await response.body?.cancel();
-    throw new Error(`it answered ${response.status} ${response.statusText}`.trim());
-  }
-}
-
-/** fetch says only "fetch failed"; what failed is in the cause. */
-function reasonOf(error: unknown): string {
-  const { name, message, cause } = error as Error & { cause?: Partial<Error> };
-  if (name === 'TimeoutError') return `no answer within ${limitMs / 1000} s`;
-  return cause?.message || message;
 }

@@ -1,9 +1,10 @@
 import type { Logger } from 'pino';
 import type { PodPort } from '../../activities/ports';
-import { podQueue } from '../../workflows/contract';
+import { podQueue, type RegionStatus } from '../../workflows/contract';
 import type { DrillReport } from '../../workflows/operations-contract';
 import { BatonClient } from '../client/baton-client';
 import { Operator } from '../client/operator';
+import { WorkflowsAwayError } from '../client/region-workflows';
 import type { Config } from '../config/config';
 import { RegionClient, type Delivery } from '../temporal/region-client';
 import { connectClient } from '../temporal/connection';
@@ -57,6 +58,13 @@ export class TemporalLink implements WorkflowNotices {
   tenureEnded(lock: string, token: number, why: string): void {
     const notice = { pod: this.identity.pod, token, why };
     this.track(this.client?.tenureEnded(lock, this.identity.region, notice));
+  }
+
+  /** What a region's workflow says. @throws TemporalAwayError, also while this pod has not connected yet. */
+  status(lock: string, region: string): Promise<RegionStatus | 'not-running'> {
+    if (!this.client)
+      return Promise.reject(new WorkflowsAwayError('this pod has not reached Temporal since it started'));
+    return this.client.status(lock, region);
   }
 
   /** Tells every region workflow that this pod goes; waits two seconds at most. */

@@ -10,7 +10,7 @@ export const connectLimitMs = 5_000;
 /** Reconnects soon after an outage: by default the pauses grow to two minutes. */
 const channelArgs = { 'grpc.initial_reconnect_backoff_ms': 200, 'grpc.max_reconnect_backoff_ms': 2_000 };
 
-const addressOf = (config: Config): string =>
+export const addressOf = (config: Config): string =>
   temporalTarget(config).connectionOptions.address ?? 'localhost:7233';
 export const namespaceOf = (config: Config): string => temporalTarget(config).namespace ?? 'default';
 
@@ -18,7 +18,11 @@ export const namespaceOf = (config: Config): string => temporalTarget(config).na
  * Connects a client for signals, queries and starts; it survives an outage of the server.
  * @throws TemporalAwayError naming the server and the setting, after five seconds at most.
  */
-export async function connectClient(config: Config): Promise<RegionClient> {
+export const connectClient = async (config: Config): Promise<RegionClient> =>
+  new RegionClient(await connectTemporal(config), config, addressOf(config));
+
+/** The SDK's own client, connected as above. */
+export async function connectTemporal(config: Config): Promise<Client> {
   const { connectionOptions } = temporalTarget(config);
   const { address, apiKey, tls, metadata } = connectionOptions;
   const connection = await orAway(config, () =>
@@ -31,13 +35,12 @@ export async function connectClient(config: Config): Promise<RegionClient> {
       ...(metadata === undefined ? {} : { metadata }),
     }),
   );
-  const client = new Client({
+  return new Client({
     connection,
     namespace: namespaceOf(config),
     // A closed workflow's last word would be taken for its present one.
     workflow: { queryRejectCondition: 'NOT_OPEN' },
   });
-  return new RegionClient(client, config, addressOf(config));
 }
 
 /** Temporal's own variables and profile file, under what baton.yaml and BATON_TEMPORAL_… say. */

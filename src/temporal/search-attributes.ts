@@ -20,8 +20,8 @@ export async function registerSearchAttributes(client: Client): Promise<Registra
   const wanted = Object.values(searchAttributeKeys);
   try {
     return await client.withDeadline(Date.now() + limitMs, async () => {
-      const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
-      const missing = wanted.filter(({ name }) => customAttributes[name] === undefined);
+      const names = await missingSearchAttributes(client);
+      const missing = wanted.filter(({ name }) => names.includes(name));
       if (missing.length > 0)
         await operatorService.addSearchAttributes({
           namespace,
@@ -32,4 +32,18 @@ export async function registerSearchAttributes(client: Client): Promise<Registra
   } catch (error) {
     return { registered: false, why: reasonOf(error) };
   }
+}
+
+/** Names of those that the namespace does not have. Rejects where the server does not tell, after five seconds at most. */
+export async function missingSearchAttributes(client: Client): Promise<string[]> {
+  const { namespace } = client.options;
+  const { operatorService } = client.connection as Client['connection'] & {
+    operatorService: OperatorService;
+  };
+  const { customAttributes } = await client.withDeadline(Date.now() + limitMs, () =>
+    operatorService.listSearchAttributes({ namespace }),
+  );
+  return Object.values(searchAttributeKeys)
+    .map(({ name }) => name)
+    .filter((name) => customAttributes[name] === undefined);
 }

@@ -16,6 +16,7 @@ test('the least configuration gets every default', () => {
     etcd: { endpoints: ['http://localhost:2379'] },
     temporal: {},
     health: { host: '0.0.0.0', port: 8080 },
+    verifyIntervalMs: 30_000,
     logLevel: 'info',
     locks: [
       {

@@ -29,6 +29,8 @@ export interface TestSystemOptions {
   queueSettings?: Record<string, unknown>;
   /** Of every region's broker. Default: none. */
   managementUrl?: string;
+  /** Default: the usual one. */
+  verifyIntervalMs?: number;
   /** Locks in the same pods, each with a queue of its name: `<lock>`, `<lock>-2` and so on. Default 1. */
   lockCount?: number;
 }
@@ -405,6 +407,7 @@ export class TestSystem {
       temporal: { address: servers.temporal, namespace: 'default' },
       health: { host: '127.0.0.1', port: 0 },
       logLevel: 'debug',
+      ...(options.verifyIntervalMs !== undefined && { verifyIntervalMs: options.verifyIntervalMs }),
       locks: Object.fromEntries(
         this.locks.map((name) => [
           name,
