@@ -27,6 +27,10 @@ const commands: Record<string, Command> = {
     summary: 'show who holds each lock, since when, and why',
     run: async (argv) => (await import('./status.js')).run(argv),
   },
+  dashboard: {
+    summary: 'a page that shows every lock, live',
+    run: async (argv) => (await import('./dashboard.js')).run(argv),
+  },
   why: {
     summary: 'why a region is, or is not, ready to take over',
     run: async (argv) => (await import('./why.js')).run(argv),

@@ -49,6 +49,8 @@ export interface RegionWorkflows {
   preflight(lock: string, region: string, question: PreflightQuestion): Promise<Answer<PreflightReport>>;
   /** `not-running`: closed, or never started. */
   status(lock: string, region: string): Promise<RegionStatus | 'not-running'>;
+  /** Asks the server itself, and no pod. @throws WorkflowsAwayError */
+  ping(): Promise<void>;
   /** Drills, groups and schedules. */
   readonly operations: Operations;
   close(): Promise<void>;

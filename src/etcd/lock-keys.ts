@@ -95,6 +95,7 @@ export const schemas = {
     standing: z.boolean(),
     since: z.string(),
     version: z.string(),
+    health: z.string().exactOptional(),
     offer: z.object({ id: z.string(), region: z.string(), pod: z.string() }).exactOptional(),
     preparedFor: z.string().exactOptional(),
   }),

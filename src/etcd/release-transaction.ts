@@ -64,12 +64,13 @@ export function buildReleaseTransaction(
 }
 
 export function putCandidate(keys: LockKeys, candidate: CandidateWrite) {
-  const { region, pod, leaseId, state, standing, since, version, offer, preparedFor } = candidate;
+  const { region, pod, leaseId, state, standing, since, version, health, offer, preparedFor } = candidate;
   const value = encodeValue('candidate', {
     state,
     standing,
     since,
     version,
+    ...(health === undefined ? {} : { health }),
     ...(offer === undefined ? {} : { offer }),
     ...(preparedFor === undefined ? {} : { preparedFor }),
   });

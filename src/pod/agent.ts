@@ -9,6 +9,7 @@ import { PodMetrics } from '../telemetry/metrics';
 import { version } from '../version';
 import type { PodIdentity } from './candidacy';
 import { type HealthPort, HealthServer } from './health-server';
+import { reachableAddress } from './reachable-address';
 import { ListenerGroup } from './listener-group';
 import { LockAgent } from './lock-agent';
 import { LockMetrics } from './lock-metrics';
@@ -74,7 +75,7 @@ export class Agent implements HealthPort {
 
   /** Opens the health endpoint and starts everything else in the background. */
   async start(): Promise<void> {
-    await this.healthServer.open();
+    this.identity.health = reachableAddress(await this.healthServer.open());
     for (const agent of this.agents.values()) agent.start();
     this.temporal.start();
     this.logger.info({ locks: [...this.agents.keys()] }, 'pod started');

@@ -13,6 +13,8 @@ export interface PodIdentity {
   region: string;
   pod: string;
   version: string;
+  /** `host:port` at which others reach its health endpoint; known once that is open. */
+  health?: string;
 }
 
 /**

@@ -19,6 +19,8 @@ export interface HolderKey {
 }
 
 export interface CandidateKey extends Candidate, CandidateNotes {
+  /** `host:port` of the pod's health endpoint; missing from an older pod. */
+  health?: string;
   leaseId: string;
   modRevision: number;
 }
@@ -106,6 +108,7 @@ export interface CandidateWrite extends CandidateNotes {
   standing: boolean;
   since: string;
   version: string;
+  health?: string;
 }
 
 /** `refused` means definitely not applied, and carries the present view. */

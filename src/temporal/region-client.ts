@@ -171,6 +171,16 @@ export class RegionClient implements RegionWorkflows {
     }
   }
 
+  async ping(): Promise<void> {
+    try {
+      await this.bounded(async () => {
+        await this.client.connection.workflowService.getSystemInfo({});
+      });
+    } catch (error) {
+      throw new TemporalAwayError(this.address, error);
+    }
+  }
+
   podReady(lock: string, region: string, ready: PodReady): Promise<Delivery> {
     return this.deliver(lock, region, podReadySignal.name, ready);
   }
