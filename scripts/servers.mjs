@@ -52,9 +52,11 @@ const toxiproxy = {
   brew: 'toxiproxy',
 };
 
-/** Makes all servers available; with `forTests` also Toxiproxy. Does nothing for those that are. */
+const chromium = { program: 'chromium', apt: ['chromium'], brew: 'chromium' };
+
+/** Makes all servers available; with `forTests` also Toxiproxy and a browser. Does nothing for those that are. */
 export async function installServers({ forTests }) {
-  const wanted = forTests ? [...servers, toxiproxy] : servers;
+  const wanted = forTests ? [...servers, toxiproxy, chromium] : servers;
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
 

@@ -67,6 +67,22 @@ const commands: Record<string, Command> = {
     summary: 'every change of holder, of all regions, in one timeline',
     run: async (argv) => (await import('./history.js')).run(argv),
   },
+  audit: {
+    summary: 'find a changed or missing line in an audit record: baton audit verify FILE',
+    run: async (argv) => (await import('./audit.js')).run(argv),
+  },
+  'export-histories': {
+    summary: 'save the histories of all runs that Temporal still has',
+    run: async (argv) => (await import('./export-histories.js')).run(argv),
+  },
+  replay: {
+    summary: 'replay saved histories against this version',
+    run: async (argv) => (await import('./replay.js')).run(argv),
+  },
+  top: {
+    summary: 'every lock, live, in the terminal',
+    run: async (argv) => (await import('./top.js')).run(argv),
+  },
   pause: {
     summary: 'no takeover and no switch until baton resume',
     run: async (argv) => (await import('./marks.js')).run('pause', argv),
@@ -102,9 +118,9 @@ const help = `baton: one active region for queue consumers that run in several
 usage: baton <command> [options]
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`)
   .join('\n')}
-  help      this text; baton <command> --help for one command
+  help              this text; baton <command> --help for one command
 
 Exit codes: 0 done, 1 failed, 2 bad input (nothing was started).`;
 

@@ -9,6 +9,8 @@ export interface Config {
   temporal: { address?: string; namespace?: string; apiKey?: string };
   /** Default 0.0.0.0:8080; port 0 takes any free one. */
   health: { host: string; port: number };
+  /** Absolute path of the record that each pod appends to; `{pod}` and `{region}` stand for its own. Default: none. */
+  audit?: { file: string };
   /** pino's levels. Default `info`. */
   logLevel: string;
 }

@@ -23,12 +23,13 @@ export class ObservedLanes {
 
   constructor(private readonly limit = 300) {}
 
-  note(region: string, state: LaneState, at: number): boolean {
+  /** `since`: when the very first one began, if that is known. */
+  note(region: string, state: LaneState, at: number, since = at): boolean {
     const own = this.spans.get(region) ?? [];
     const latest = own.at(-1);
     if (latest?.state === state) return false;
     if (latest) latest.to = at;
-    own.push({ state, from: at, to: null });
+    own.push({ state, from: latest ? at : Math.min(at, since), to: null });
     if (own.length > this.limit) own.shift();
     this.spans.set(region, own);
     return true;

@@ -152,12 +152,16 @@ export class LockFeed {
     const told = spansOfReceipts(this.receipts, this.drains, settings.leaseTtlMs);
     const lanes: Record<string, LaneSpan[]> = {};
     // What was seen lies below what the receipts tell: those know it to the millisecond.
-    for (const region of this.regionNames)
-      lanes[region] = [
-        ...this.observed.of(region).filter(({ state }) => state !== 'active'),
-        ...(told[region] ?? []),
-        ...this.observed.of(region).filter(({ state, to }) => to === null && state !== 'standby'),
-      ];
+    for (const region of this.regionNames) {
+      const seen = this.observed.of(region);
+      const known = told[region] ?? [];
+      const isOpen = known.some(({ state, to }) => state === 'active' && to === null);
+      const present = seen.filter(
+        ({ state, to }) =>
+          to === null && state !== 'standby' && state !== 'not-ready' && !(isOpen && state === 'active'),
+      );
+      lanes[region] = [...seen.filter(({ state }) => state !== 'active'), ...known, ...present];
+    }
     return { lock: this.lock, receipts: this.receipts, lanes, drills: temporal.drillsOf(this.lock) };
   }
 
@@ -203,8 +207,17 @@ export class LockFeed {
     const at = Date.now();
     let changed = false;
     for (const region of this.regionNames)
-      changed = this.observed.note(region, this.stateOf(region), at) || changed;
+      changed = this.observed.note(region, this.stateOf(region), at, this.readySince(region)) || changed;
     return changed;
+  }
+
+  /** Of the pod that has been ready there for longest: the lane has a past also where nobody looked on. */
+  private readySince(region: string): number | undefined {
+    const since = (this.view?.candidates ?? [])
+      .filter((candidate) => candidate.region === region && candidate.state === 'ready')
+      .map((candidate) => Date.parse(candidate.since))
+      .filter((ms) => !Number.isNaN(ms));
+    return since.length === 0 ? undefined : Math.min(...since);
   }
 
   private stateOf(region: string): RegionCard['state'] {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import { AuditFile } from '../audit/audit-file';
 import type { Config, LockSettings } from '../config/config';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
@@ -7,13 +8,14 @@ import { lockLogger } from '../telemetry/logger';
 import { ListenerMetrics } from '../telemetry/listener-metrics';
 import { PodMetrics } from '../telemetry/metrics';
 import { version } from '../version';
+import { AuditTrail } from './audit-trail';
 import type { PodIdentity } from './candidacy';
 import { type HealthPort, HealthServer } from './health-server';
-import { reachableAddress } from './reachable-address';
 import { ListenerGroup } from './listener-group';
 import { LockAgent } from './lock-agent';
 import { LockMetrics } from './lock-metrics';
 import { Pod } from './pod';
+import { reachableAddress } from './reachable-address';
 import { TemporalLink } from './temporal-link';
 
 /** What a shutdown may take on top of the longest drain limit. */
@@ -45,6 +47,7 @@ export class Agent implements HealthPort {
   private readonly listenerMetrics = new ListenerMetrics();
   private readonly healthServer: HealthServer;
   private readonly temporal: TemporalLink;
+  private readonly audit: AuditFile | null;
   private readonly loopCheck: NodeJS.Timeout;
   private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
@@ -57,8 +60,12 @@ export class Agent implements HealthPort {
     this.podMetrics = new PodMetrics({ version, region, locks });
     const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
     this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
+    this.audit = openAudit(config, this.identity, podName, this.logger);
+    const { audit } = this;
     const port = new Pod(this.agents, { regions: config.regions, killSelf: () => this.killSelf() });
-    this.temporal = new TemporalLink(config, this.identity, port, this.agents, this.logger);
+    this.temporal = new TemporalLink(config, this.identity, port, this.agents, this.logger, (line) =>
+      audit?.append({ kind: 'transition', ...line }),
+    );
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
       const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
@@ -67,6 +74,7 @@ export class Agent implements HealthPort {
       const store = new EtcdLock(this.etcd, settings.name, { report, watchSilenceMs });
       const metrics = new LockMetrics(this.podMetrics, settings.name, region);
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
+      if (audit) agent.audit = new AuditTrail(settings.name, store, (event) => audit.append(event));
       this.agents.set(settings.name, agent);
     }
     this.healthServer = new HealthServer(config.health, this, this.logger);
@@ -164,6 +172,7 @@ export class Agent implements HealthPort {
       agents.map((agent) => agent.finish()),
     );
     await this.temporal.stop();
+    await this.within(2_000, 'writing the audit record', this.audit ? [this.audit.close()] : []);
     this.etcd.close();
     clearInterval(this.loopCheck);
     await this.healthServer.close();
@@ -183,4 +192,17 @@ export class Agent implements HealthPort {
       if (result.status === 'rejected')
         this.logger.error({ err: result.reason as unknown }, `failed: ${what}`);
   }
+}
+
+/** `{pod}` stands for the pod's name and not its boot: a restarted pod goes on in the same file. */
+function openAudit(
+  { audit }: Config,
+  { region, pod, version: own }: PodIdentity,
+  podName: string,
+  logger: Logger,
+): AuditFile | null {
+  if (!audit) return null;
+  const file = audit.file.replaceAll('{pod}', podName).replaceAll('{region}', region);
+  const onProblem = (reason: string): void => logger.error({ file, reason }, 'audit record incomplete');
+  return new AuditFile({ file, region, pod, version: own, onProblem });
 }

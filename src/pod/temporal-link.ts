@@ -6,6 +6,7 @@ import { Operator } from '../client/operator';
 import type { Config } from '../config/config';
 import { RegionClient, type Delivery } from '../temporal/region-client';
 import { connectClient } from '../temporal/connection';
+import type { RegionDecision } from '../temporal/sdk-logger';
 import { runWorkers, type RunningWorkers } from '../temporal/workers';
 import type { PodIdentity } from './candidacy';
 import type { LockAgent, WorkflowNotices } from './lock-agent';
@@ -40,6 +41,7 @@ export class TemporalLink implements WorkflowNotices {
     private readonly pod: PodPort,
     private readonly agents: ReadonlyMap<string, LockAgent>,
     private readonly logger: Logger,
+    private readonly onDecision: (decision: RegionDecision) => void = () => undefined,
   ) {
     this.operatorsClient = BatonClient.of(config, (reason) =>
       logger.error({ reason }, 'unreadable value in etcd'),
@@ -87,6 +89,7 @@ export class TemporalLink implements WorkflowNotices {
           pod: this.pod,
           operator: new Operator(this.operatorsClient),
           logger: this.logger,
+          onDecision: this.onDecision,
         });
         this.logger.info('polling Temporal');
         this.announceWhereNeeded();

@@ -6,7 +6,7 @@ import type { OperatorPort, PodPort } from '../../activities/ports';
 import { regionTaskQueue } from '../../workflows/contract';
 import type { Config } from '../config/config';
 import { namespaceOf } from './connection';
-import { installRuntime } from './sdk-logger';
+import { installRuntime, type RegionDecision } from './sdk-logger';
 import { connectWorkers } from './worker-connection';
 import { workflowBundlePath } from './workflow-bundle';
 
@@ -19,6 +19,8 @@ export interface WorkersOptions {
   /** For scheduled switches, drills and groups on the region's queue. */
   operator: OperatorPort;
   logger: Logger;
+  /** Told of each decision of a region workflow that this pod has run. */
+  onDecision?: (decision: RegionDecision) => void;
 }
 
 export interface RunningWorkers {
@@ -39,7 +41,7 @@ const shutdownLimitMs = 5_000;
  * @throws TemporalAwayError when Temporal cannot be reached at the start.
  */
 export async function runWorkers(options: WorkersOptions): Promise<RunningWorkers> {
-  installRuntime(options.logger);
+  installRuntime(options.logger, options.onDecision);
   const connection = await connectWorkers(options.config);
   try {
     return run(await createWorkers(options, connection), connection);

@@ -266,7 +266,7 @@ export class LockView {
           'li',
           {},
           el('b', { text: region }),
-          ` ${workflow === 'running' ? phase : workflow === null ? 'not asked yet' : workflow === 'away' ? 'gives no answer' : 'not running'}${why === '' ? '' : `: ${why}`} `,
+          ` ${workflowText(workflow, phase, why)} `,
           workflowUrl
             ? el('a', {
                 href: workflowUrl,
@@ -302,6 +302,12 @@ export class LockView {
       },
     };
   }
+}
+
+function workflowText(workflow, phase, why) {
+  if (workflow === null) return 'not asked yet';
+  if (workflow === 'running') return why.startsWith(phase) ? why : `${phase}: ${why}`;
+  return workflow === 'away' ? 'gives no answer' : why;
 }
 
 function createPod() {
