@@ -32,7 +32,7 @@ const nameWidth = 22;
 
 /** The whole screen, one string a line, none longer than `columns`. `now` in ms. */
 export function topFrame(locks: TopLock[], temporal: TemporalCard, now: number, columns: number): string[] {
-  const width = Math.max(20, columns - nameWidth - 2);
+  const width = Math.max(20, columns - nameWidth - 3);
   const lines = [
     `baton top  ${new Date(now).toISOString()}  ${locks.length} locks; lanes: the last ${laneMinutes} minutes`,
     legend(),

@@ -67,7 +67,10 @@ test('what was taken off the end, or changed in the last line, shows by the head
   const file = await record();
   const { head } = await verifyAudit(file);
   const lines = linesOf(file);
-  for (const tampered of [lines.slice(0, -1), lines.with(-1, lines.at(-1)!.replace('start', 'lost'))]) {
+  for (const tampered of [
+    lines.slice(0, -1),
+    [...lines.slice(0, -1), lines.at(-1)!.replace('start', 'lost')],
+  ]) {
     write(file, tampered);
     expect((await verifyAudit(file)).problem).toBeNull();
     expect((await verifyAudit(file, head)).problem).toContain('taken off the end');

@@ -24,13 +24,17 @@ test.each([
   ['anna: 0123456789abcdef\nanna: fedcba9876543210', 'tokens:2: must be neither'],
   ['# nobody', 'at least one line'],
 ])('%j is turned down, without its token in the message', (text, why) => {
-  expect(() => readTokenFile(file(text))).toThrow(expect.objectContaining({ name: 'ConfigError' }));
-  try {
-    readTokenFile(file(text));
-  } catch (error) {
-    expect((error as Error).message.replace(/ is (\S+): /, (_, where: string) => ` ${where}: `)).toContain(
-      why,
-    );
-    expect((error as Error).message).not.toMatch(/0123456789abcdef|fedcba9876543210/);
-  }
+  const error = errorOf(() => readTokenFile(file(text)));
+  expect(error.name).toBe('ConfigError');
+  expect(error.message.replace(' is ', ' ').replace(folder, '')).toContain(why);
+  expect(error.message).not.toMatch(/0123456789abcdef|fedcba9876543210/);
 });
+
+function errorOf(work: () => unknown): Error {
+  try {
+    work();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('nothing was thrown');
+}
