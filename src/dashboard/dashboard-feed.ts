@@ -9,6 +9,7 @@ import { TemporalFeed } from './temporal-feed';
 const readEveryMs = 1_000;
 /** Each lock's reading is three requests: many locks are read less often. Changes come by the watch. */
 const perLockMs = 40;
+const readsAtOnce = 8;
 const scrapeEveryMs = 2_000;
 const actionsKept = 30;
 
@@ -58,8 +59,9 @@ export class DashboardFeed extends EventEmitter<Emitted> {
     return this.options.locks ?? this.options.client.config.locks.map(({ name }) => name);
   }
 
-  /** Returns when every lock has been read once, or etcd has not answered. */
-  async start(): Promise<void> {
+  /** Makes the locks known, asking nobody: a snapshot taken before would be without them. Part of `start`. */
+  async prepare(): Promise<void> {
+    if (this.locks.length > 0) return;
     const { client, temporalUi } = this.options;
     const leases = await client.connections().leaseReader();
     for (const name of this.lockNames) {
@@ -80,13 +82,17 @@ export class DashboardFeed extends EventEmitter<Emitted> {
         },
       });
       this.locks.push(feed);
-      feed.start();
     }
-    await Promise.all(this.locks.map((feed) => feed.read()));
+  }
+
+  /** Returns when every lock has been read once, or etcd has not answered. */
+  async start(): Promise<void> {
+    await this.prepare();
+    if (this.closed) return;
+    for (const feed of this.locks) feed.start();
+    await this.readAll();
     this.temporal.start();
-    this.repeat(Math.max(readEveryMs, this.locks.length * perLockMs), () =>
-      Promise.all(this.locks.map((feed) => feed.read())),
-    );
+    this.repeat(Math.max(readEveryMs, this.locks.length * perLockMs), () => this.readAll());
     this.repeat(scrapeEveryMs, () => this.scrape());
   }
 
@@ -128,6 +134,15 @@ export class DashboardFeed extends EventEmitter<Emitted> {
     for (const timer of this.timers) clearTimeout(timer);
     this.temporal.close();
     for (const feed of this.locks) feed.close();
+  }
+
+  /** A few at a time: etcd answers fifty at once too late. */
+  private async readAll(): Promise<void> {
+    const waiting = [...this.locks];
+    const work = async (): Promise<void> => {
+      for (let feed = waiting.shift(); feed && !this.closed; feed = waiting.shift()) await feed.read();
+    };
+    await Promise.all(Array.from({ length: readsAtOnce }, work));
   }
 
   private async scrape(): Promise<void> {

@@ -51,6 +51,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
     ...(publicOrigin !== undefined && { publicOrigin }),
   });
   const server = new DashboardServer({ host, port, feed, actions, guard });
+  await feed.prepare();
   const url = await server.open();
   // The page comes up also while etcd is away, and says so.
   void feed.start();

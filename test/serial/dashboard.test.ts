@@ -186,7 +186,8 @@ test('fifty locks stay readable while Temporal is away, which the page says', as
       expect(await many.locator('.sentence', { hasText: 'us-east is active for' }).count()).toBe(50);
       expect(await many.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
       const heights = await many.locator('.lock').evaluateAll((all) => all.map((each) => each.clientHeight));
-      expect(Math.max(...heights)).toBeLessThan(150);
+      // Several fit on a screen, also on a phone's, where the sentence takes lines of its own.
+      expect(Math.max(...heights)).toBeLessThan(220);
       expect(await accessibilityProblems(many)).toEqual([]);
       await keepScreenshot(many, `dashboard-fifty-${width}`);
       await many.locator('#filter').fill('queue-17');
