@@ -55,9 +55,11 @@ const toxiproxy = {
 /** Checks and tests the alert rules; the server itself is never started. */
 const promtool = { program: 'promtool', apt: ['prometheus'], brew: 'prometheus' };
 
+const chromium = { program: 'chromium', apt: ['chromium'], brew: 'chromium' };
+
 /** Makes all servers available; with `forTests` also what only tests need. Does nothing for those that are. */
 export async function installServers({ forTests }) {
-  const wanted = forTests ? [...servers, toxiproxy, promtool] : servers;
+  const wanted = forTests ? [...servers, toxiproxy, promtool, chromium] : servers;
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
 

@@ -35,6 +35,10 @@ const commands: Record<string, Command> = {
     summary: 'check versions, clocks, round trips, permissions, queues and the timing budget',
     run: async (argv) => (await import('./doctor.js')).run(argv),
   },
+  dashboard: {
+    summary: 'a page that shows every lock, live',
+    run: async (argv) => (await import('./dashboard.js')).run(argv),
+  },
   why: {
     summary: 'why a region is, or is not, ready to take over',
     run: async (argv) => (await import('./why.js')).run(argv),
@@ -71,6 +75,22 @@ const commands: Record<string, Command> = {
     summary: 'every change of holder, of all regions, in one timeline',
     run: async (argv) => (await import('./history.js')).run(argv),
   },
+  audit: {
+    summary: 'find a changed or missing line in an audit record: baton audit verify FILE',
+    run: async (argv) => (await import('./audit.js')).run(argv),
+  },
+  'export-histories': {
+    summary: 'save the histories of all runs that Temporal still has',
+    run: async (argv) => (await import('./export-histories.js')).run(argv),
+  },
+  replay: {
+    summary: 'replay saved histories against this version',
+    run: async (argv) => (await import('./replay.js')).run(argv),
+  },
+  top: {
+    summary: 'every lock, live, in the terminal',
+    run: async (argv) => (await import('./top.js')).run(argv),
+  },
   pause: {
     summary: 'no takeover and no switch until baton resume',
     run: async (argv) => (await import('./marks.js')).run('pause', argv),
@@ -106,9 +126,9 @@ const help = `baton: one active region for queue consumers that run in several
 usage: baton <command> [options]
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`)
   .join('\n')}
-  help      this text; baton <command> --help for one command
+  help              this text; baton <command> --help for one command
 
 Exit codes: 0 done, 1 failed, 2 bad input (nothing was started).`;
 

@@ -520,6 +520,11 @@ export class BatonClient {
     );
   }
 
+  /** @internal For what shows more than a report: the dashboard. */
+  connections(): Servers {
+    return this.servers;
+  }
+
   /** @internal For what runs in a pod. */
   lockStore(lock: string): Promise<LockStore> {
     this.settings(lock);

@@ -29,12 +29,21 @@ export interface Scheduled extends Omit<SwitchOrder, 'to'> {
   last: SwitchReport | DrillReport | null;
 }
 
+export interface EndedDrill {
+  workflowId: string;
+  /** ISO 8601. */
+  at: string;
+  report: DrillReport;
+}
+
 /** Drills, groups and schedules: workflows of their own. Each call is bounded, and throws `WorkflowsAwayError`. */
 export interface Operations {
   /** In the pods of this region, to begin with. */
   startDrill(id: string, input: DrillInput, region: string): Promise<void>;
   /** `null`: it goes on. */
   drillResult(id: string): Promise<DrillReport | null>;
+  /** The latest drills that have ended and that Temporal still knows, newest first; at most `limit` are read. */
+  lastDrills(limit: number): Promise<EndedDrill[]>;
   startGroup(id: string, input: GroupInput): Promise<void>;
   groupResult(id: string): Promise<GroupReport | null>;
   groupStatus(id: string): Promise<GroupStatus>;

@@ -14,6 +14,13 @@ import type {
 
 import type { Operations } from './operations';
 
+export interface SavedHistory {
+  workflowId: string;
+  runId: string;
+  events: number;
+  file: string;
+}
+
 /** What came of an update. */
 export type Answer<T> =
   | { outcome: 'answered'; answer: T }
@@ -49,6 +56,10 @@ export interface RegionWorkflows {
   preflight(lock: string, region: string, question: PreflightQuestion): Promise<Answer<PreflightReport>>;
   /** `not-running`: closed, or never started. */
   status(lock: string, region: string): Promise<RegionStatus | 'not-running'>;
+  /** Asks the server itself, and no pod. @throws WorkflowsAwayError */
+  ping(): Promise<void>;
+  /** Saves the history of every run whose workflow's id is wanted, one file each. */
+  exportHistories(folder: string, isWanted: (workflowId: string) => boolean): Promise<SavedHistory[]>;
   /** Drills, groups and schedules. */
   readonly operations: Operations;
   close(): Promise<void>;

@@ -11,6 +11,8 @@ export interface Config {
   health: { host: string; port: number };
   /** ms between two comparisons of the views by a pod; 0: none. Default 30,000. */
   verifyIntervalMs?: number;
+  /** Absolute path of the record that each pod appends to; `{pod}` and `{region}` stand for its own. Default: none. */
+  audit?: { file: string };
   /** pino's levels. Default `info`. */
   logLevel: string;
 }

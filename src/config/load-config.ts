@@ -60,6 +60,7 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     temporal: defined(given.temporal ?? {}),
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
     verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
+    ...(given.audit && { audit: { file: path.resolve(folder, given.audit.file) } }),
     logLevel: given.logLevel ?? 'info',
   };
 }

@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { regionWorkflowId, type Receipt } from '../../workflows/contract';
+import { BatonClient } from '../client/baton-client';
+import { type RunningDashboard, startDashboard } from '../dashboard/dashboard';
 import { startDevStack, type DevStack } from '../dev/dev-stack';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
@@ -53,6 +56,10 @@ export class DemoSystem {
   private readonly etcd: EtcdClient;
   private readonly store: EtcdLock;
   private opened: Publisher | undefined;
+  private client: BatonClient | undefined;
+  private dashboard: RunningDashboard | undefined;
+  /** For the dashboard's actions. */
+  private readonly token = randomBytes(12).toString('hex');
 
   private constructor(
     readonly stack: DevStack,
@@ -153,7 +160,9 @@ export class DemoSystem {
   /** Ends everything. Idempotent. */
   async stop(): Promise<void> {
     this.observer.stop();
+    await this.dashboard?.close();
     for (const pod of this.pods) pod.kill();
+    await this.client?.close();
     await this.opened?.close();
     this.etcd.close();
     await this.stack.stop();
@@ -164,6 +173,7 @@ export class DemoSystem {
     const [, west] = regions;
     const root = resolve(cliProgram, '../../../..');
     return [
+      `dashboard    ${this.dashboard?.url}  (token to act: ${this.token})`,
       `Temporal UI  ${this.stack.temporalUiUrl ?? this.stack.temporalAddress}`,
       `workflows    ${this.workflowIds.join('  ')}`,
       `etcd         ${this.etcdEndpoints.join(',')}`,
@@ -184,6 +194,7 @@ export class DemoSystem {
     const [first, ...others] = regions;
     say('starting the region workflows and the pods of the first region');
     this.observer.start();
+    await this.openDashboard();
     for (const pod of this.podsIn(first)) pod.start();
     await Promise.all(regions.map((region) => this.startRegion(region)));
     const holder = await this.explain(() =>
@@ -203,6 +214,20 @@ export class DemoSystem {
         this.pods.every((pod) => pod.owns(this.observer.view?.holder?.pod ?? '') || this.isReady(pod)),
       ),
     );
+  }
+
+  private async openDashboard(): Promise<void> {
+    const { say } = this.options;
+    this.client = BatonClient.open({ config: this.configFile, env: this.environment, onProblem: say });
+    const { temporalUiUrl } = this.stack;
+    this.dashboard = await startDashboard({
+      client: this.client,
+      host: '127.0.0.1',
+      port: 0,
+      tokens: [{ who: 'demo', token: this.token }],
+      ...(temporalUiUrl !== undefined && { temporalUiUrl }),
+    });
+    say(`dashboard: ${this.dashboard.url} (token to act: ${this.token})`);
   }
 
   private async startRegion(region: string): Promise<void> {

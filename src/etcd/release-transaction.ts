@@ -64,8 +64,7 @@ export function buildReleaseTransaction(
 }
 
 export function putCandidate(keys: LockKeys, candidate: CandidateWrite) {
-  const { region, pod, leaseId, state, standing, since, version, health } = candidate;
-  const { offer, preparedFor } = candidate;
+  const { region, pod, leaseId, state, standing, since, version, health, offer, preparedFor } = candidate;
   const value = encodeValue('candidate', {
     state,
     standing,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { DrillReport } from '../../workflows/operations-contract';
+import { AuditFile } from '../audit/audit-file';
 import type { Config, LockSettings } from '../config/config';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
@@ -10,6 +10,7 @@ import { PodMetrics } from '../telemetry/metrics';
 import { sdkMetricsText } from '../temporal/sdk-metrics';
 import { version } from '../version';
 import { ViewWatch } from '../verify/view-watch';
+import { AuditTrail } from './audit-trail';
 import type { PodIdentity } from './candidacy';
 import { advertisedAddress } from './advertised-address';
 import {
@@ -55,6 +56,7 @@ export class Agent implements HealthPort {
   private readonly healthServer: HealthServer;
   private readonly temporal: TemporalLink;
   private readonly viewWatch: ViewWatch;
+  private readonly audit: AuditFile | null;
   private readonly loopCheck: NodeJS.Timeout;
   private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
@@ -66,9 +68,13 @@ export class Agent implements HealthPort {
     this.podMetrics = new PodMetrics({ version, region, locks: config.locks });
     const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
     this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
+    this.audit = openAudit(config, this.identity, podName, this.logger);
+    const { audit } = this;
     const port = new Pod(this.agents, { regions: config.regions, killSelf: () => this.killSelf() });
-    const onDrillEnded = (report: DrillReport): void => this.podMetrics.drill(report);
-    this.temporal = new TemporalLink(config, this.identity, port, this.agents, onDrillEnded, this.logger);
+    this.temporal = new TemporalLink(config, this.identity, port, this.agents, this.logger, {
+      onDrillEnded: (report) => this.podMetrics.drill(report),
+      onDecision: (line) => audit?.append({ kind: 'transition', ...line }),
+    });
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
       const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
@@ -77,6 +83,7 @@ export class Agent implements HealthPort {
       const store = new EtcdLock(this.etcd, settings.name, { report, watchSilenceMs });
       const metrics = new LockMetrics(this.podMetrics, settings.name, region);
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
+      if (audit) agent.audit = new AuditTrail(settings.name, store, (event) => audit.append(event));
       this.agents.set(settings.name, agent);
     }
     this.viewWatch = new ViewWatch({
@@ -203,6 +210,7 @@ export class Agent implements HealthPort {
       agents.map((agent) => agent.finish()),
     );
     await this.temporal.stop();
+    await this.within(2_000, 'writing the audit record', this.audit ? [this.audit.close()] : []);
     this.etcd.close();
     clearInterval(this.loopCheck);
     await this.healthServer.close();
@@ -222,4 +230,17 @@ export class Agent implements HealthPort {
       if (result.status === 'rejected')
         this.logger.error({ err: result.reason as unknown }, `failed: ${what}`);
   }
+}
+
+/** `{pod}` stands for the pod's name and not its boot: a restarted pod goes on in the same file. */
+function openAudit(
+  { audit }: Config,
+  { region, pod, version: own }: PodIdentity,
+  podName: string,
+  logger: Logger,
+): AuditFile | null {
+  if (!audit) return null;
+  const file = audit.file.replaceAll('{pod}', podName).replaceAll('{region}', region);
+  const onProblem = (reason: string): void => logger.error({ file, reason }, 'audit record incomplete');
+  return new AuditFile({ file, region, pod, version: own, onProblem });
 }

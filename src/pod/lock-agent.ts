@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import type { Attempt, AwaitTenureResult, Failback, Receipt, Tenure } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
+import type { AuditTrail } from './audit-trail';
 import { Candidacy, type PodIdentity } from './candidacy';
 import { FailureRate } from './failure-rate';
 import { changesByItself, readWhyStay } from './flap-rule';
@@ -42,6 +43,8 @@ export class LockAgent {
   readonly lock: string;
   readonly candidacy: Candidacy;
   readonly subscription = new TenureSubscription();
+  /** What is worth keeping for ever goes there, too. Set before `start`. */
+  audit: AuditTrail | null = null;
   private readonly preparation: Preparation;
   private readonly handOver: HandOver;
   private readonly failures: FailureRate;
@@ -232,6 +235,7 @@ export class LockAgent {
     if (this.viewNow && view.revision < this.viewNow.revision) return;
     const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
+    this.audit?.noteView(view);
     this.noteWhetherFree(view);
     if (view.holder === null) this.vacantSinceMs ??= performance.now();
     else if (view.holder.pod !== this.identity.pod) this.vacantSinceMs = null;
@@ -300,6 +304,7 @@ export class LockAgent {
     if (firstMessageAt !== null) this.onFirstMessage(running, firstMessageAt);
     this.listeners.hold(this.lock);
     this.metrics.tenure('start');
+    this.audit?.noteTenure('start', holder.token, receipt?.why ?? 'etcd shows this pod as holder');
     this.metrics.holding(holder.token);
     // The workflow hears of it after the first message: what it then sets in motion must not delay that.
     const quiet = Promise.race([running.worked, sleep(announceDelayMs)]);
@@ -326,6 +331,7 @@ export class LockAgent {
     this.listeners.letGo(this.lock);
     this.metrics.tenure(event);
     this.metrics.notHolding();
+    this.audit?.noteTenure(event, running.token, why);
     const line = { token: running.token, event, reason: why };
     if (event === 'lost' || event === 'deadline') this.logger.warn(line, 'tenure ended');
     else this.logger.info(line, 'tenure ended');
@@ -750,6 +756,7 @@ export class LockAgent {
       if (!running.receipt) throw new Error('its receipt was not found');
       const at = new Date(startedAt).toISOString();
       running.receipt = (await this.store.completeReceipt(running.receipt.id, at)) ?? running.receipt;
+      this.audit?.noteCompleted(running.receipt);
       const { cause, id, from, to, drained, gapMs } = running.receipt;
       this.metrics.receipt(cause);
       this.metrics.gap(cause, gapMs);

@@ -1,14 +1,13 @@
 import type { Logger } from 'pino';
 import type { PodPort } from '../../activities/ports';
 import { podQueue, type RegionStatus } from '../../workflows/contract';
-import type { DrillReport } from '../../workflows/operations-contract';
 import { BatonClient } from '../client/baton-client';
 import { Operator } from '../client/operator';
 import { WorkflowsAwayError } from '../client/region-workflows';
 import type { Config } from '../config/config';
 import { RegionClient, type Delivery } from '../temporal/region-client';
 import { connectClient } from '../temporal/connection';
-import { runWorkers, type RunningWorkers } from '../temporal/workers';
+import { runWorkers, type RunningWorkers, type WorkflowNews } from '../temporal/workers';
 import type { PodIdentity } from './candidacy';
 import type { LockAgent, WorkflowNotices } from './lock-agent';
 
@@ -41,8 +40,8 @@ export class TemporalLink implements WorkflowNotices {
     private readonly identity: PodIdentity,
     private readonly pod: PodPort,
     private readonly agents: ReadonlyMap<string, LockAgent>,
-    private readonly onDrillEnded: (report: DrillReport) => void,
     private readonly logger: Logger,
+    private readonly told: WorkflowNews = {},
   ) {
     this.operatorsClient = BatonClient.of(config, (reason) =>
       logger.error({ reason }, 'unreadable value in etcd'),
@@ -96,8 +95,8 @@ export class TemporalLink implements WorkflowNotices {
           queue: podQueue(this.identity.region, this.identity.pod),
           pod: this.pod,
           operator: new Operator(this.operatorsClient),
-          onDrillEnded: this.onDrillEnded,
           logger: this.logger,
+          ...this.told,
         });
         this.logger.info('polling Temporal');
         this.announceWhereNeeded();

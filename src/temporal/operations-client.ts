@@ -19,7 +19,7 @@ import {
   type SwitchReport,
 } from '../../workflows/operations-contract';
 import { UnsettledError } from '../client/errors';
-import type { Operations, Scheduled, ScheduledWork, ScheduleTime } from '../client/operations';
+import type { EndedDrill, Operations, Scheduled, ScheduledWork, ScheduleTime } from '../client/operations';
 import { TemporalAwayError } from './temporal-away-error';
 
 const callLimitMs = 5_000;
@@ -38,6 +38,19 @@ export class OperationsClient implements Operations {
 
   drillResult(id: string): Promise<DrillReport | null> {
     return this.result(id);
+  }
+
+  lastDrills(limit: number): Promise<EndedDrill[]> {
+    return this.bounded(async () => {
+      const found: EndedDrill[] = [];
+      const query = "WorkflowType = 'drillWorkflow' AND ExecutionStatus = 'Completed'";
+      for await (const { workflowId, runId, closeTime, startTime } of this.client.workflow.list({ query })) {
+        const report = (await this.client.workflow.getHandle(workflowId, runId).result()) as DrillReport;
+        found.push({ workflowId, at: (closeTime ?? startTime).toISOString(), report });
+        if (found.length >= limit) break;
+      }
+      return found;
+    });
   }
 
   startGroup(id: string, input: GroupInput): Promise<void> {

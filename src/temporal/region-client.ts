@@ -41,8 +41,9 @@ import {
   type TenureEnded,
   tenureEndedSignal,
 } from '../../workflows/contract';
-import type { Answer, RegionWorkflows } from '../client/region-workflows';
+import type { Answer, RegionWorkflows, SavedHistory } from '../client/region-workflows';
 import type { Config } from '../config/config';
+import { exportHistories } from './history-archive';
 import { OperationsClient } from './operations-client';
 import { registerSearchAttributes, type Registration } from './search-attributes';
 import { reasonOf, TemporalAwayError } from './temporal-away-error';
@@ -167,6 +168,26 @@ export class RegionClient implements RegionWorkflows {
       return await this.bounded(() => this.handle(lock, region).query(statusQuery));
     } catch (error) {
       if (error instanceof QueryRejectedError || isGone(error)) return 'not-running';
+      throw new TemporalAwayError(this.address, error);
+    }
+  }
+
+  async ping(): Promise<void> {
+    try {
+      await this.bounded(async () => {
+        await this.client.connection.workflowService.getSystemInfo({});
+      });
+    } catch (error) {
+      throw new TemporalAwayError(this.address, error);
+    }
+  }
+
+  async exportHistories(folder: string, isWanted: (id: string) => boolean): Promise<SavedHistory[]> {
+    try {
+      return await exportHistories(this.client, folder, isWanted);
+    } catch (error) {
+      // A full disk is no outage of Temporal.
+      if (error instanceof Error && 'syscall' in error && 'path' in error) throw error;
       throw new TemporalAwayError(this.address, error);
     }
   }

@@ -4,6 +4,15 @@ import type { Logger } from 'pino';
 /** Each worker polls only what it has: a queue without workflows, or without activities, is meant to be so. */
 const expected = /^No .* registered/;
 
+/** What a region workflow has decided, in one sentence. */
+export interface RegionDecision {
+  lock: string;
+  region: string;
+  phase: string;
+  why: string;
+  workflowRun: string;
+}
+
 type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 
 let installed = false;
@@ -12,13 +21,21 @@ let installed = false;
  * Sets the SDK up, once per process: its lines become pino's, and it leaves signals alone. By default it stops
  * the workers on SIGTERM within 300 ms, and no drain could arrive. `metrics`: where its own go; default: nowhere.
  */
-export function installRuntime(logger: Logger, metrics?: MetricsExporterConfig): void {
+export function installRuntime(
+  logger: Logger,
+  metrics?: MetricsExporterConfig,
+  onDecision: (decision: RegionDecision) => void = () => undefined,
+): void {
   if (installed) return;
   installed = true;
   // What a workflow says is one of ours; what the SDK says of itself is for who looks for it.
   const ofWorkflow = (meta?: object): boolean => meta !== undefined && 'workflowType' in meta;
-  const say = (own: Level, sdk: Level) => (message: string, meta?: object) =>
+  const say = (own: Level, sdk: Level) => (message: string, meta?: object) => {
+    // What is decisive is said at this level; the SDK says it once, and not again when a run is replayed.
+    const decision = own === 'info' ? decisionOf(message, meta) : null;
+    if (decision) onDecision(decision);
     logger[ofWorkflow(meta) ? own : expected.test(message) ? 'debug' : sdk]({ ...plain(meta) }, message);
+  };
   const lines = {
     trace: say('trace', 'trace'),
     debug: say('debug', 'trace'),
@@ -49,4 +66,12 @@ function plain(meta: object | undefined): Record<string, unknown> {
   return Object.fromEntries(
     entries.map(([key, value]) => [key, typeof value === 'bigint' ? String(value) : (value as unknown)]),
   );
+}
+
+function decisionOf(why: string, meta: object = {}): RegionDecision | null {
+  const { workflowType, lock, region, phase, runId } = meta as Record<string, unknown>;
+  if (workflowType !== 'regionWorkflow') return null;
+  const texts = [lock, region, phase, runId].filter((value) => typeof value === 'string');
+  const [ofLock = '', ofRegion = '', toPhase = '', workflowRun = ''] = texts;
+  return texts.length === 4 ? { lock: ofLock, region: ofRegion, phase: toPhase, why, workflowRun } : null;
 }

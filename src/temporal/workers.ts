@@ -7,12 +7,12 @@ import { regionTaskQueue } from '../../workflows/contract';
 import type { DrillReport, DrillSinks } from '../../workflows/operations-contract';
 import type { Config } from '../config/config';
 import { namespaceOf } from './connection';
-import { installRuntime } from './sdk-logger';
+import { installRuntime, type RegionDecision } from './sdk-logger';
 import { openSdkMetrics } from './sdk-metrics';
 import { connectWorkers } from './worker-connection';
 import { workflowBundlePath } from './workflow-bundle';
 
-export interface WorkersOptions {
+export interface WorkersOptions extends WorkflowNews {
   config: Config;
   region: string;
   /** Base name of the pod's two task queues. */
@@ -20,9 +20,15 @@ export interface WorkersOptions {
   pod: PodPort;
   /** For scheduled switches, drills and groups on the region's queue. */
   operator: OperatorPort;
-  /** Of each drill that ends in this pod. Default: nothing is done. */
-  onDrillEnded?: (report: DrillReport) => void;
   logger: Logger;
+}
+
+/** What the workflows that run in this pod tell of themselves. Default: nothing is done. */
+export interface WorkflowNews {
+  /** Of each drill that ends. */
+  onDrillEnded?: (report: DrillReport) => void;
+  /** Of each decision of a region workflow. */
+  onDecision?: (decision: RegionDecision) => void;
 }
 
 export interface RunningWorkers {
@@ -43,7 +49,7 @@ const shutdownLimitMs = 5_000;
  * @throws TemporalAwayError when Temporal cannot be reached at the start.
  */
 export async function runWorkers(options: WorkersOptions): Promise<RunningWorkers> {
-  installRuntime(options.logger, await openSdkMetrics());
+  installRuntime(options.logger, await openSdkMetrics(), options.onDecision);
   const connection = await connectWorkers(options.config);
   try {
     return run(await createWorkers(options, connection), connection);

@@ -27,12 +27,20 @@ export interface TestSystemOptions {
   /** Over the defaults of the tests: TTL 6 s, drain limit 10 s, stall limit 4 s, concurrency 8, prefetch 8. */
   lockSettings?: Record<string, unknown>;
   queueSettings?: Record<string, unknown>;
+  /** Beside the locks. Default: none. */
+  fileSettings?: Record<string, unknown>;
   /** Of every region's broker. Default: none. */
   managementUrl?: string;
   /** Default: the usual one. */
   verifyIntervalMs?: number;
   /** Locks in the same pods, each with a queue of its name: `<lock>`, `<lock>-2` and so on. Default 1. */
   lockCount?: number;
+}
+
+export interface CommandEnd {
+  code: number | null;
+  stdout: string;
+  stderr: string;
 }
 
 const program = resolve(__dirname, '../../dist/src/cli/main.js');
@@ -160,15 +168,38 @@ export class TestSystem {
     return stdout;
   }
 
-  tryBaton(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, [program, ...args, '--config', this.configFile()], {
+  tryBaton(...args: string[]): Promise<CommandEnd> {
+    return this.run(...args, '--config', this.configFile());
+  }
+
+  tryVerify(file: string): Promise<CommandEnd> {
+    return this.run('audit', 'verify', file);
+  }
+
+  /** A command that takes no configuration. */
+  run(...args: string[]): Promise<CommandEnd> {
+    return this.runUntil(null, ...args);
+  }
+
+  /** Sends SIGTERM when its output matches, and after 60 s in any case. */
+  runUntil(pattern: RegExp | null, ...args: string[]): Promise<CommandEnd> {
+    const child = spawn(process.execPath, [program, ...args], {
       env: this.environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const timer = pattern ? setTimeout(() => child.kill('SIGTERM'), 60_000) : undefined;
     let [stdout, stderr] = ['', ''];
-    child.stdout.on('data', (chunk: Buffer) => (stdout += String(chunk)));
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += String(chunk);
+      if (pattern?.test(stdout) && !child.killed) child.kill('SIGTERM');
+    });
     child.stderr.on('data', (chunk: Buffer) => (stderr += String(chunk)));
-    return new Promise((done) => child.on('close', (code) => done({ code, stdout, stderr })));
+    return new Promise((done) =>
+      child.on('close', (code) => {
+        clearTimeout(timer);
+        done({ code, stdout, stderr });
+      }),
+    );
   }
 
   /** Starts a pod such as `us-east-a`; started again under the same name it is another boot. */
@@ -408,6 +439,7 @@ export class TestSystem {
       health: { host: '127.0.0.1', port: 0 },
       logLevel: 'debug',
       ...(options.verifyIntervalMs !== undefined && { verifyIntervalMs: options.verifyIntervalMs }),
+      ...options.fileSettings,
       locks: Object.fromEntries(
         this.locks.map((name) => [
           name,

@@ -1,0 +1,34 @@
+import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { lockOption, withClient } from './operator-command';
+
+const spec = {
+  name: 'export-histories',
+  summary: 'save the histories of all runs that Temporal still has',
+  argument: { value: 'DIR', help: 'folder for one file per run; made if it is not there' },
+  options: { ...lockOption, ...configOption, ...jsonOption },
+  notes:
+    'For baton replay DIR, with the version that is to be deployed next. Run it before the retention ends.',
+} as const satisfies CommandSpec;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if ('help' in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const { argument: folder = '', json } = options;
+  return withClient(options, async (client, locks) => {
+    const names = locks.map(({ name }) => name);
+    // baton/<lock>/<region>, baton-drill/<lock>/…, baton-switch/<lock>/…; a group's id names no lock.
+    const isWanted = (id: string): boolean =>
+      options.lock.length === 0 || names.includes(id.split('/')[1] ?? '');
+    const workflows = await client.connections().workflows();
+    const saved = await workflows.exportHistories(folder, isWanted);
+    if (json) console.log(JSON.stringify({ histories: saved }));
+    else {
+      for (const { file, events } of saved) console.log(`${file}: ${events} events`);
+      console.log(`${saved.length} histories saved in ${folder}`);
+    }
+    return 0;
+  });
+}

@@ -1,0 +1,35 @@
+import { CommandError, type CommandSpec, jsonOption, parseCommand } from './command-line';
+
+const spec = {
+  name: 'replay',
+  summary: 'replay saved histories against this version',
+  argument: { value: 'DIR', help: 'what baton export-histories has saved' },
+  options: { ...jsonOption },
+  notes:
+    'Needs no server. Exit code 1 when this version would decide otherwise than a recorded one, or nothing is there:\n' +
+    'workflows that run now would come to a halt under it.',
+} as const satisfies CommandSpec;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if ('help' in options) {
+    console.log(options.help);
+    return 0;
+  }
+  const { argument: folder = '', json } = options;
+  const [{ readHistories }, { replayHistories }] = await Promise.all([
+    import('../temporal/history-archive.js'),
+    import('../temporal/replay.js'),
+  ]);
+  const archived = await readHistories(folder).catch((error: Error) => {
+    throw new CommandError(error.message, { cause: error });
+  });
+  if (archived.length === 0) throw new CommandError(`there is no history in ${folder}`);
+  const results = await replayHistories(archived, undefined, ({ file, problem }) => {
+    if (!json) console.log(problem === null ? `ok      ${file}` : `FAILED  ${file}: ${problem}`);
+  });
+  const failed = results.filter(({ problem }) => problem !== null).length;
+  if (json) console.log(JSON.stringify({ replays: results }));
+  else console.log(`${results.length} histories replayed, ${failed} failed`);
+  return failed === 0 && results.length === archived.length ? 0 : 1;
+}

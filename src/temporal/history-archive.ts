@@ -1,0 +1,73 @@
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Client } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
+import type { SavedHistory } from '../client/region-workflows';
+
+const { History } = temporal.api.history.v1;
+type HistoryMessage = temporal.api.history.v1.IHistory;
+
+/** Those that Baton runs. */
+const workflowTypes = ['regionWorkflow', 'scheduledSwitchWorkflow', 'drillWorkflow', 'groupSwitchWorkflow'];
+const atOnce = 4;
+
+/** Saves the histories of every run that Temporal still has, one file each; those that are there are written anew. */
+export async function exportHistories(
+  client: Client,
+  folder: string,
+  isWanted: (workflowId: string) => boolean,
+): Promise<SavedHistory[]> {
+  await mkdir(folder, { recursive: true });
+  const query = workflowTypes.map((type) => `WorkflowType = '${type}'`).join(' OR ');
+  const runs: { workflowId: string; runId: string }[] = [];
+  for await (const { workflowId, runId } of client.workflow.list({ query }))
+    if (isWanted(workflowId)) runs.push({ workflowId, runId });
+  const saved: SavedHistory[] = [];
+  const work = async (): Promise<void> => {
+    for (let run = runs.pop(); run; run = runs.pop()) saved.push(await save(client, folder, run));
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  return saved.toSorted((a, b) => a.file.localeCompare(b.file));
+}
+
+async function save(
+  client: Client,
+  folder: string,
+  { workflowId, runId }: { workflowId: string; runId: string },
+): Promise<SavedHistory> {
+  const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+  const plain = History.toObject(History.fromObject(history), {
+    longs: String,
+    enums: String,
+    bytes: String,
+  });
+  const file = join(folder, `${encodeURIComponent(workflowId)}.${runId}.json`);
+  // Interrupted half way, it leaves no half of a history under its name.
+  await writeFile(`${file}.part`, `${JSON.stringify({ workflowId, runId, ...plain })}\n`);
+  await rename(`${file}.part`, file);
+  return { workflowId, runId, events: history.events?.length ?? 0, file };
+}
+
+export interface ArchivedHistory {
+  file: string;
+  workflowId: string;
+  history: HistoryMessage;
+}
+
+/** All that `exportHistories` has saved there, and the Temporal UI's and CLI's own downloads. @throws Error naming the file. */
+export async function readHistories(folder: string): Promise<ArchivedHistory[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.json')).toSorted();
+  return Promise.all(
+    names.map(async (name) => {
+      const file = join(folder, name);
+      try {
+        const json = JSON.parse(await readFile(file, 'utf8')) as { workflowId?: string; events?: unknown };
+        if (!Array.isArray(json.events)) throw new Error('it has no list of events');
+        const { workflowId = name.replace(/\.json$/, '') } = json;
+        return { file, workflowId, history: History.fromObject(json) };
+      } catch (error) {
+        throw new Error(`${file} is not a workflow's history: ${(error as Error).message}`, { cause: error });
+      }
+    }),
+  );
+}

@@ -1,0 +1,113 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AuditEntry } from '../../src/audit/audit-entry';
+import { eventually } from '../support/eventually';
+import { TestSystem } from '../support/test-system';
+
+jest.setTimeout(240_000);
+
+let system: TestSystem;
+const file = (pod: string): string => join(system.folder, 'audit', `${pod}.jsonl`);
+const entries = (pod: string): AuditEntry[] =>
+  readFileSync(file(pod), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as AuditEntry);
+
+beforeAll(async () => {
+  system = await TestSystem.create({ fileSettings: { audit: { file: 'audit/{pod}.jsonl' } } });
+  await system.bringUp();
+  (await system.connectPublisher()).start(100);
+  await system.untilProcessed(20);
+});
+afterAll(() => system.stop());
+
+test('every change, every decision and every tenure is on record in each pod, also after a crash, and a planted change is named', async () => {
+  await system.baton('switch', '--to', 'us-west', '--reason', 'for the record', '--by', 'jest');
+  await system.untilReady('us-east-a');
+  await system.killPod('us-west-a');
+  await system.untilHeldBy('us-east-a');
+  system.startPod('us-west-a');
+  await system.untilReady('us-west-a');
+  const receipts = (await system.store.listReceipts(10)).toReversed();
+  expect(receipts.map(({ cause }) => cause)).toEqual(['first', 'switch', 'takeover']);
+
+  // The pod that was there all the time has them all, in their order; those of its own tenures completed, too.
+  await eventually(() => {
+    const events = entries('us-east-a').map(({ event }) => event);
+    const seen = events.flatMap((event) => (event.kind === 'receipt' ? [event.receipt] : []));
+    expect([...new Set(seen.map(({ id }) => id))]).toEqual(receipts.map(({ id }) => id));
+    expect(seen.filter(({ firstStartedAt }) => firstStartedAt !== null).length).toBeGreaterThan(0);
+    expect(events.filter(({ kind }) => kind === 'tenure').length).toBeGreaterThanOrEqual(3);
+    const phases = events.flatMap((event) =>
+      event.kind === 'transition' ? [`${event.region} ${event.phase}`] : [],
+    );
+    expect(phases).toEqual(expect.arrayContaining(['us-east active', 'us-east draining', 'us-east standby']));
+  });
+  const checked = await system.tryVerify(file('us-east-a'));
+  expect(checked).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/lines are whole[^]*\nhead [\da-f]{64}/),
+  });
+  // The killed pod's next boot has gone on in the same file.
+  expect((await system.tryVerify(file('us-west-a'))).code).toBe(0);
+  expect(entries('us-west-a').filter(({ event }) => event.kind === 'opened').length).toBe(2);
+
+  const lines = readFileSync(file('us-west-a'), 'utf8').split('\n');
+  const planted = lines.findIndex((line) => line.includes('"reason') || line.includes('for the record'));
+  expect(planted).toBeGreaterThan(0);
+  const copy = join(system.folder, 'tampered.jsonl');
+  writeFileSync(
+    copy,
+    lines.with(planted, lines[planted]!.replace('for the record', 'for nothing')).join('\n'),
+  );
+  expect(await system.tryVerify(copy)).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining(`line ${planted + 1} was changed`),
+  });
+  writeFileSync(copy, lines.toSpliced(planted, 1).join('\n'));
+  expect(await system.tryVerify(copy)).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining(`entry ${planted + 1} is missing`),
+  });
+});
+
+test('the histories of all runs are saved, replay against this version, and one that it would decide otherwise fails', async () => {
+  const folder = join(system.folder, 'histories');
+  expect(await system.baton('export-histories', folder)).toMatch(/2 histories saved/);
+  const names = readdirSync(folder);
+  expect(names).toEqual([
+    expect.stringMatching(/us-east\.[\da-f-]+\.json$/),
+    expect.stringMatching(/us-west\.[\da-f-]+\.json$/),
+  ]);
+  const replay = (at: string) => system.run('replay', at);
+  expect(await replay(folder)).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('2 histories replayed, 0 failed'),
+  });
+  // As if an older version had asked something else of a pod.
+  const other = join(system.folder, 'other');
+  mkdirSync(other);
+  const [name = ''] = names;
+  const changed = readFileSync(join(folder, name), 'utf8').replaceAll('"awaitTenure"', '"somethingElse"');
+  writeFileSync(join(other, name), changed);
+  expect(await replay(other)).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/FAILED .*[^]*1 histories replayed, 1 failed/),
+  });
+  expect(await replay(join(system.folder, 'logs'))).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('there is no history in'),
+  });
+});
+
+test('top writes plain lines into a pipe: who is active, the lanes, the rate', async () => {
+  const rate = /\d+ messages\/s, handler p50 [\d.]+ ms p99/;
+  const { stdout, code } = await system.runUntil(rate, 'top', '--config', system.configFile());
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /^\d{4}-\S+Z {2}lock-\w+: us-east is active for .* 1 ready to take over; us-east active, us-west standby/m,
+  );
+  expect(stdout).toMatch(rate);
+  expect(stdout).not.toContain('\u001b');
+});
