@@ -1,0 +1,87 @@
+import { Client, Connection } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NemesisFinding } from './nemesis';
+import { lock, type TortureSystem } from './torture-system';
+
+/** Nothing was worked on for so long: what is missing by then does not come any more. */
+const quietLimitMs = 60_000;
+/** For the last acknowledgements and for the beats that tell Temporal who holds. */
+const afterLastMs = 6_000;
+const pollMs = 200;
+const History = temporal.api.history.v1.History;
+const format = { longs: String, enums: String, bytes: String };
+
+/** Stops the load and waits until everything that the broker has confirmed was worked on, and the lock is held. */
+export async function settle(
+  { load, ledger, observer }: TortureSystem,
+  signal: AbortSignal,
+): Promise<NemesisFinding[]> {
+  load.pause();
+  await load.settle();
+  let missing = load.confirmed.size;
+  let giveUpAt = performance.now() + quietLimitMs;
+  while (missing > 0 || observer.holderPod === null) {
+    signal.throwIfAborted();
+    ledger.read();
+    const still = [...load.confirmed].filter((id) => !ledger.finished.has(id)).length;
+    if (still < missing) giveUpAt = performance.now() + quietLimitMs;
+    missing = still;
+    if (performance.now() > giveUpAt) break;
+    await sleep(pollMs);
+  }
+  await sleep(afterLastMs, undefined, { signal });
+  const findings: NemesisFinding[] = [];
+  const within = `${quietLimitMs / 1000} s after the last progress, with everything healed,`;
+  if (missing > 0)
+    findings.push({ kind: 'liveness', text: `${within} ${missing} messages were never finished` });
+  if (observer.holderPod === null)
+    findings.push({ kind: 'liveness', text: `${within} nobody holds the lock` });
+  return findings;
+}
+
+/** Writes down what the servers say at the end. */
+export async function collectEnd(system: TortureSystem): Promise<void> {
+  await Promise.all([collectBroker(system), collectHistories(system), system.observer.finish()]);
+}
+
+async function collectBroker({ servers, recorder }: TortureSystem): Promise<void> {
+  const columns = ['name', 'messages_ready', 'messages_unacknowledged'];
+  const output = await servers.rabbitmq.ctl('list_queues', '--formatter', 'json', ...columns);
+  const rows = JSON.parse(output) as {
+    name: string;
+    messages_ready: number;
+    messages_unacknowledged: number;
+  }[];
+  const row = (name: string) => rows.find((each) => each.name === name);
+  const own = row(lock);
+  if (!own)
+    throw new Error(
+      `RabbitMQ has no queue ${lock} at the end, only ${rows.map(({ name }) => name).join(', ')}`,
+    );
+  recorder.broker([
+    {
+      lock,
+      queue: lock,
+      ready: own.messages_ready,
+      unacked: own.messages_unacknowledged,
+      deadLettered: row(`${lock}.dead`)?.messages_ready ?? 0,
+    },
+  ]);
+}
+
+/** Of every run of every workflow that Temporal still knows. */
+async function collectHistories({ servers, recorder }: TortureSystem): Promise<void> {
+  const connection = await Connection.connect({ address: servers.temporal.address });
+  try {
+    const client = new Client({ connection, namespace: servers.temporal.namespace });
+    for await (const { workflowId, runId } of client.workflow.list()) {
+      const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
+      // The SDK's `historyToJSON` fails where npm has installed protobufjs more than once.
+      const plain = History.toObject(History.fromObject(history), format) as object;
+      recorder.history(workflowId, runId, plain);
+    }
+  } finally {
+    await connection.close();
+  }
+}
