@@ -24,6 +24,10 @@ export class EtcdObserver {
   private readonly seen = new Set<string>();
   /** The pod that the holder key names; as old as the last event. */
   holderPod: string | null = null;
+  /** The revision of the holder key while there is one: the token. */
+  token: number | null = null;
+  /** The pods whose candidate keys say that they would take over; as old as the last event. */
+  readonly standing = new Set<string>();
 
   constructor(
     private readonly addresses: string[],
@@ -76,9 +80,19 @@ export class EtcdObserver {
     this.lastRevision = Math.max(this.lastRevision, revision);
     const deleted = type === 'Delete';
     const value = deleted ? null : decode(kv.value);
-    if (key === `${this.prefix}holder`) this.holderPod = deleted ? null : (value as { pod: string }).pod;
+    if (key === `${this.prefix}holder`) {
+      this.holderPod = deleted ? null : (value as { pod: string }).pod;
+      this.token = deleted ? null : revision;
+    }
+    if (key.startsWith(`${this.prefix}candidates/`)) this.noteCandidate(key.split('/').at(-1)!, value);
     const record = { lock: this.lock, revision, key, value, lease: kv.lease, at: now() };
     this.recorder.etcd({ ...record, type: deleted ? 'delete' : 'put' });
+  }
+
+  private noteCandidate(pod: string, value: unknown): void {
+    const { state, standing } = (value ?? {}) as { state?: string; standing?: boolean };
+    if (state === 'ready' && standing === true) this.standing.add(pod);
+    else this.standing.delete(pod);
   }
 
   /** By a second watch from the first revision not seen to the present one. */

@@ -47,6 +47,8 @@ export const faultCatalogue = {
   'pod-kill': kind('pod', 'SIGKILL to all processes of a pod', some),
   'pod-freeze-short': kind('pod', 'a whole pod frozen for less than the TTL', shorterThanTtl),
   'pod-freeze-long': kind('pod', 'a whole pod frozen for longer than the TTL', longerThanTtl),
+  'clock-step': kind('pod', "a pod's wall clock up to two hours off", some),
+  'clock-rate': kind('pod', "a pod's wall clock at half to one and a half times the true rate", some),
   'rolling-restart': kind('all-pods', 'SIGTERM to every pod, one after the other, and a new start', moment),
   'etcd-member-kill': kind('etcd', 'SIGKILL to an etcd member that does not lead', some),
   'etcd-member-freeze': kind('etcd', 'an etcd member that does not lead frozen', some),
@@ -91,3 +93,6 @@ export const shortFormFaults: readonly FaultName[] = [
   'rabbitmq-kill',
   'temporal-kill',
 ];
+
+/** Kinds that need libfaketime. */
+export const clockFaultNames: readonly FaultName[] = ['clock-step', 'clock-rate'];

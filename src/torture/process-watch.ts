@@ -22,6 +22,8 @@ interface Watched {
  */
 export class ProcessWatch {
   private readonly watched = new Map<number, Watched>();
+  /** Killed, and perhaps still to be seen for a moment. */
+  private readonly gone = new Set<string>();
   private readonly marks = new Map<string, DemoPod>();
   private timers: NodeJS.Timeout[] = [];
 
@@ -82,7 +84,7 @@ export class ProcessWatch {
 
   private note(pid: number, pod: string, role: 'agent' | 'listener'): void {
     const startTime = startTimeOf(pid);
-    if (startTime === undefined || this.watched.has(pid)) return;
+    if (startTime === undefined || this.watched.has(pid) || this.gone.has(`${pid} ${startTime}`)) return;
     this.watched.set(pid, { pod, role, startTime, seenAliveAt: process.hrtime.bigint() });
   }
 
@@ -94,8 +96,9 @@ export class ProcessWatch {
     }
   }
 
-  private died(pid: number, { pod, role }: Watched, aliveAt: bigint, at: bigint): void {
+  private died(pid: number, { pod, role, startTime }: Watched, aliveAt: bigint, at: bigint): void {
     this.watched.delete(pid);
+    this.gone.add(`${pid} ${startTime}`);
     this.recorder.death({ pid, pod, role, at: at.toString(), aliveAt: aliveAt.toString() });
   }
 

@@ -2,7 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NemesisFinding } from './nemesis';
-import { lock, type TortureSystem } from './torture-system';
+import { lock, regions, type TortureSystem } from './torture-system';
 
 /** Nothing was worked on for so long: what is missing by then does not come any more. */
 const quietLimitMs = 60_000;
@@ -38,6 +38,36 @@ export async function settle(
   if (observer.holderPod === null)
     findings.push({ kind: 'liveness', text: `${within} nobody holds the lock` });
   return findings;
+}
+
+/**
+ * Waits, within a limit, until the newest region workflows tell what etcd shows. Whether they do is judged by their
+ * histories; on a busy machine they are only late.
+ */
+export async function awaitWorkflows(
+  { servers, observer }: TortureSystem,
+  signal: AbortSignal,
+): Promise<void> {
+  const connection = await Connection.connect({ address: servers.temporal.address });
+  try {
+    const client = new Client({ connection, namespace: servers.temporal.namespace });
+    const agree = async (): Promise<boolean> => {
+      const states = await Promise.all(
+        regions.map(async (region) => {
+          const { searchAttributes } = await client.workflow.getHandle(`baton/${lock}/${region}`).describe();
+          const active = searchAttributes['BatonState']?.[0] === 'active';
+          return { active, token: searchAttributes['BatonToken']?.[0] };
+        }),
+      );
+      const active = states.filter((each) => each.active);
+      return active.length === 1 && active[0]!.token === observer.token;
+    };
+    const giveUpAt = performance.now() + quietLimitMs;
+    while (performance.now() < giveUpAt && !(await agree().catch(() => false)))
+      await sleep(1_000, undefined, { signal });
+  } finally {
+    await connection.close();
+  }
 }
 
 /** Writes down what the servers say at the end. */

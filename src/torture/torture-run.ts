@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../cli/command-line';
 import { checkRun } from './checker/check-run';
+import { clockFaultNames, type FaultName } from './fault-catalogue';
 import { Nemesis, type NemesisFinding } from './nemesis';
-import { collectEnd, settle } from './run-end';
+import { findFaketime } from './pod-clock';
+import { awaitWorkflows, collectEnd, settle } from './run-end';
 import { now, RunRecorder } from './run-recorder';
 import { planSchedule, scheduleText } from './schedule';
 import type { TortureOptions } from './torture-options';
@@ -24,9 +26,16 @@ export async function tortureRun(
   say: (line: string) => void,
   signal: AbortSignal,
 ): Promise<TortureResult> {
-  const { seed, minutes, faults, rate } = options;
-  const rounds = planSchedule({ seed, minutes, faults, ttlMs: timing.ttlMs });
+  const { seed, minutes, rate } = options;
+  const { faults, skipped } = possibleHere(options);
+  // Drawn from all kinds, so that the seed means the same on a machine that cannot do some of them.
+  const drawn = planSchedule({ seed, minutes, faults: options.faults, ttlMs: timing.ttlMs });
+  const rounds = drawn.map((round) => ({
+    ...round,
+    faults: round.faults.filter(({ kind }) => faults.includes(kind)),
+  }));
   say(`schedule of seed ${seed}: ${rounds.length} rounds\n${scheduleText(rounds)}`);
+  for (const each of skipped) say(`skipped: ${each}`);
   const folder = runFolderOf(options);
   const recorder = new RunRecorder(folder);
   let keep = true;
@@ -36,8 +45,8 @@ export async function tortureRun(
     say('starting three etcd members, RabbitMQ, Temporal and Toxiproxy');
     servers = await TortureServers.start();
     signal.throwIfAborted();
-    system = await TortureSystem.create(servers, recorder);
-    recorder.describe(describe(options));
+    system = await TortureSystem.create(servers, recorder, faults.some(needsClock));
+    recorder.describe(describe({ ...options, faults }));
     say('starting two regions of two pods');
     await system.bringUp(signal);
     system.load.start(rate);
@@ -55,7 +64,7 @@ export async function tortureRun(
       findings,
       switches: { asked: nemesis.switches, done: nemesis.switchesDone },
       unexpectedExits: system.unexpectedExits,
-      skipped: [],
+      skipped,
       runFolder: null,
     };
     keep = options.keep !== undefined || failed(result);
@@ -73,6 +82,20 @@ export async function tortureRun(
   }
 }
 
+const needsClock = (kind: FaultName): boolean => clockFaultNames.includes(kind);
+
+/** @throws UsageError when nothing of what was asked for can be done on this machine. */
+function possibleHere({ faults }: TortureOptions): { faults: readonly FaultName[]; skipped: string[] } {
+  if (findFaketime() !== null || !faults.some(needsClock)) return { faults, skipped: [] };
+  const possible = faults.filter((kind) => !needsClock(kind));
+  const missing = 'libfaketime is not installed (Debian: faketime)';
+  if (possible.length === 0) throw new UsageError(`--faults is "${faults.join(',')}": ${missing}`);
+  return {
+    faults: possible,
+    skipped: faults.filter(needsClock).map((kind) => `${kind}: ${missing}`),
+  };
+}
+
 async function conclude(
   system: TortureSystem,
   say: (line: string) => void,
@@ -80,6 +103,7 @@ async function conclude(
 ): Promise<NemesisFinding[]> {
   say('everything is healed; waiting until every message was worked on');
   const findings = await settle(system, signal);
+  await awaitWorkflows(system, signal);
   say('collecting receipts, histories and the queue');
   await collectEnd(system);
   return findings;

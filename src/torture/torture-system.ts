@@ -7,6 +7,7 @@ import { DemoPod } from '../demo/demo-pods';
 import { EtcdObserver } from './etcd-observer';
 import type { PodRole } from './fault-catalogue';
 import { LedgerTail } from './ledger-tail';
+import { findFaketime, PodClock } from './pod-clock';
 import { ProcessWatch } from './process-watch';
 import { now, type RunRecorder, type SwitchRecord } from './run-recorder';
 import { TortureLoad } from './torture-load';
@@ -35,6 +36,8 @@ export class TortureSystem {
   readonly watch: ProcessWatch;
   readonly observer: EtcdObserver;
   readonly ledger: LedgerTail;
+  /** By pod; empty where libfaketime is not installed. */
+  readonly clocks: ReadonlyMap<string, PodClock>;
   /** Agents that ended though nobody here had killed them, with how. */
   readonly unexpectedExits: string[] = [];
   private connected: TortureLoad | undefined;
@@ -46,17 +49,27 @@ export class TortureSystem {
     readonly servers: TortureServers,
     readonly recorder: RunRecorder,
     readonly links: ReadonlyMap<string, PodLinks>,
+    withClocks: boolean,
   ) {
+    const faketime = withClocks ? findFaketime() : null;
+    const clockOf = (name: string): [string, PodClock][] =>
+      faketime === null ? [] : [[name, new PodClock(faketime, join(servers.folder, `${name}.clock`))]];
+    this.clocks = new Map(podNames.flatMap(clockOf));
     this.watch = new ProcessWatch(recorder);
     this.observer = new EtcdObserver(servers.etcd.addresses, lock, recorder);
     this.ledger = new LedgerTail(recorder.ledgerFolder);
     this.pods = podNames.map((name) => this.newPod(name));
   }
 
-  static async create(servers: TortureServers, recorder: RunRecorder): Promise<TortureSystem> {
+  /** `withClocks`: the pods' wall clocks can be set, where libfaketime is installed. */
+  static async create(
+    servers: TortureServers,
+    recorder: RunRecorder,
+    withClocks: boolean,
+  ): Promise<TortureSystem> {
     const links = new Map<string, PodLinks>();
     for (const name of podNames) links.set(name, await servers.linksOf(name));
-    const system = new TortureSystem(servers, recorder, links);
+    const system = new TortureSystem(servers, recorder, links, withClocks);
     system.writeConfig('operator', {
       etcd: servers.etcd.addresses,
       rabbitmq: servers.rabbitmq.address,
@@ -200,7 +213,7 @@ export class TortureSystem {
       program,
       configFile: this.configFile(name),
       logFolder: this.recorder.logFolder,
-      environment: this.environment,
+      environment: { ...this.environment, ...this.clocks.get(name)?.environment },
       adopt: (pid: number) => this.servers.reaper.watch(pid, { group: true }),
       onUnexpectedExit: (pod: DemoPod, how: string) => void this.restart(pod, how),
     };
@@ -278,7 +291,8 @@ export class TortureSystem {
           beatMs: 2_000,
           // The nemesis changes the holder more often than anybody would.
           maxChangesPerHour: 1_000,
-          queue: { name: lock, concurrency, prefetch: 2 * concurrency },
+          // No more than `concurrency` are at a listener, so that no more can be delivered again with its connection.
+          queue: { name: lock, concurrency, prefetch: concurrency },
           handler,
         },
       },

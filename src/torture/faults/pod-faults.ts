@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DemoPod } from '../../demo/demo-pods';
 import type { PlannedFault } from '../schedule';
+import type { TortureSystem } from '../torture-system';
 import type { BegunFault, FaultContext, FaultMaker } from './fault';
 
 const stopLimitMs = 25_000;
-const betweenRestartsMs = 2_000;
+/** How long the next restart waits for the pod to stand; then it goes on, as an impatient platform does. */
+const readyLimitMs = 30_000;
 
 function pick({ role }: PlannedFault, { system, busyPods }: FaultContext): DemoPod {
   const pod = system.podInRole(role ?? 'holder', busyPods);
@@ -54,7 +56,10 @@ const freeze =
     return { target: `${part} of ${pod.name}`, pids, end };
   };
 
-/** SIGTERM, which lets a pod hand over, and the start of another boot, pod by pod. */
+const isStanding = (pod: DemoPod, { observer }: TortureSystem): boolean =>
+  [...observer.standing].some((each) => pod.owns(each) && pod.pid !== undefined);
+
+/** SIGTERM, which lets a pod hand over, and the start of another boot; the next pod when that one stands. */
 const rollingRestart: FaultMaker = async (_plan, { system, signal }) => {
   const pids: number[] = [];
   const restartAll = async (): Promise<void> => {
@@ -71,7 +76,7 @@ const rollingRestart: FaultMaker = async (_plan, { system, signal }) => {
       system.letUp(pod);
       if (!ended) throw new Error(`${pod.name} did not end within ${stopLimitMs / 1000} s of SIGTERM`);
       pids.push(pid);
-      await sleep(betweenRestartsMs, undefined, { signal });
+      await system.comesTrue(readyLimitMs, signal, () => isStanding(pod, system));
     }
   };
   const done = restartAll();
