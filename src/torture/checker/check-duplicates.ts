@@ -1,12 +1,15 @@
 import { count, ms } from './check-tenures';
-import { isFreeze, touchesBroker } from './faults';
+import { isFreeze, isRepeated, podOfLink, touchesBroker } from './faults';
 import type { Execution, Finding, LockOfRun, RunEvidence, Switch } from './run-evidence';
 
 /** An acknowledgement that has not reached the broker for so long was not merely on its way. */
 const ackOnItsWayNs = 1e9;
 /** By then a broker has noticed, by two missed heartbeats, that a connection is dead; or a client has reconnected. */
 const heartbeatNs = 25e9;
+/** How much later than its last sign of life a process may have died. */
 const noticeNs = 500e6;
+/** A fault that ends connections again and again does so no more often. */
+const repetitionNs = 500e6;
 
 interface Duplicate {
   first: Execution;
@@ -15,7 +18,8 @@ interface Duplicate {
 
 /** Something that can cost acknowledgements: of at most `concurrency` messages in each process. */
 interface Excuse {
-  key: string;
+  /** Of the event in which this message's acknowledgement may have been lost. */
+  key: (first: Execution) => string;
   beginNs: number;
   covers: (first: Execution) => boolean;
 }
@@ -49,7 +53,7 @@ export function checkDuplicates(evidence: RunEvidence, { lock, concurrency }: Lo
     const able = excuses.filter(
       (excuse) => excuse.covers(first) && !(drained && excuse.beginNs > (drained.answeredNs ?? 0)),
     );
-    const perProcess = ({ key }: Excuse): string => `${key} in process ${first.pid}`;
+    const perProcess = ({ key }: Excuse): string => `${key(first)} in process ${first.pid}`;
     const left = able.find((excuse) => (spent.get(perProcess(excuse)) ?? 0) < concurrency);
     if (left) {
       spent.set(perProcess(left), (spent.get(perProcess(left)) ?? 0) + 1);
@@ -113,24 +117,34 @@ function excusesIn({ deaths, faults, switches }: RunEvidence, lock: string): Exc
   const ended = ({ untilNs }: Execution, beginNs: number, endNs: number): boolean =>
     untilNs >= beginNs - ackOnItsWayNs && untilNs <= endNs;
   const fromDeaths = deaths.map(({ pid, pod, ns }): Excuse => ({
-    key: `the death of process ${pid} of ${pod}`,
-    beginNs: ns - noticeNs,
+    key: () => `the death of process ${pid} of ${pod}`,
+    beginNs: ns,
     covers: (first) => first.pid === pid && ended(first, ns, ns + noticeNs),
   }));
   const fromFaults = faults.flatMap((fault): Excuse[] => {
     const { key, target, pids, beginNs, endNs } = fault;
-    const excuse = { key: `${key} (${target})`, beginNs };
+    const named = `${key} (${target})`;
     // A thawed one may find that the broker has given its connection up, and so may a process that was cut off.
-    const until = endNs + heartbeatNs;
-    if (isFreeze(fault) && pids.length > 0 && !touchesBroker(fault))
-      return [{ ...excuse, covers: (first) => pids.includes(first.pid) && ended(first, beginNs, until) }];
-    if (touchesBroker(fault)) return [{ ...excuse, covers: (first) => ended(first, beginNs, until) }];
+    const inTime = (first: Execution): boolean => ended(first, beginNs, endNs + heartbeatNs);
+    if (touchesBroker(fault)) {
+      const pod = podOfLink(fault);
+      return [
+        {
+          key: ({ untilNs }) =>
+            isRepeated(fault) ? `${named} at ${Math.floor(untilNs / repetitionNs)}` : named,
+          beginNs,
+          covers: (first) => (pod === null || first.pod.startsWith(pod)) && inTime(first),
+        },
+      ];
+    }
+    if (isFreeze(fault) && pids.length > 0)
+      return [{ key: () => named, beginNs, covers: (first) => pids.includes(first.pid) && inTime(first) }];
     return [];
   });
   const fromDrains = switches
     .filter((each) => each.lock === lock && each.drainComplete === false)
     .map(({ id, askedNs, answeredNs }): Excuse => ({
-      key: `the drain limit of the switch ${id}`,
+      key: () => `the drain limit of the switch ${id}`,
       beginNs: askedNs,
       covers: (first) => ended(first, askedNs, (answeredNs ?? askedNs + heartbeatNs) + ackOnItsWayNs),
     }));

@@ -77,7 +77,7 @@ export interface CheckReport {
   duplicatesForbidden: number;
   /** Pairs of executions under different tokens at the same time that nothing excuses. */
   overlaps: number;
-  /** Pairs of which the older one was frozen across the change: only the token at the store covers them. */
+  /** Executions that overlapped a newer tenure, having been frozen across the change: only the token at the store covers them. */
   staleEffects: number;
   /** Messages started under a token after the first start of a newer one. */
   staleStarts: number;

@@ -1,18 +1,13 @@
-import { isKill } from './faults';
-import type { Death, Execution, Fault, LedgerLine } from './run-evidence';
-
-/** A death that was only noticed, by polling, may have happened this much earlier. */
-export const noticeToleranceNs = 250e6;
+import type { Death, Execution, LedgerLine } from './run-evidence';
 
 /**
  * Joins each end with its start, in the order of starts. Within a process, the same message under the same token ends
- * in order. One that never ended counts as running until it was certainly still alive: the time of the kill, or the
- * last moment at which its process was seen, or the process's own last line.
+ * in order. One that never ended counts as running until it was certainly still alive: the time of its process's
+ * death, which is that of the kill or the last moment at which it was seen alive, or the process's own last line.
  */
 export function joinExecutions(
   processes: LedgerLine[][],
   deaths: Death[],
-  faults: Fault[],
   complain: (problem: string) => void,
 ): Execution[] {
   const executions: Execution[] = [];
@@ -46,19 +41,12 @@ export function joinExecutions(
     }
     for (const execution of own)
       if (execution.endNs === null)
-        execution.untilNs = Math.max(lastNs, execution.startNs, lastAlive(execution, deaths, faults));
+        execution.untilNs = Math.max(lastNs, execution.startNs, lastAlive(execution, deaths));
     executions.push(...own);
   }
   return executions.toSorted((a, b) => a.startNs - b.startNs || a.token - b.token);
 }
 
-function lastAlive({ pid, startNs }: Execution, deaths: Death[], faults: Fault[]): number {
-  const death = deaths.find((each) => each.pid === pid && each.ns >= startNs);
-  if (!death) return startNs;
-  if (death.aliveNs !== null) return death.aliveNs;
-  const kill = faults.find(
-    (fault) =>
-      isKill(fault) && fault.pids.includes(pid) && fault.beginNs >= startNs && fault.beginNs <= death.ns,
-  );
-  return kill?.beginNs ?? death.ns - noticeToleranceNs;
-}
+/** Of the first death of that number after it: another process may get it later. */
+const lastAlive = ({ pid, startNs }: Execution, deaths: Death[]): number =>
+  deaths.find((each) => each.pid === pid && each.ns >= startNs)?.ns ?? startNs;

@@ -32,10 +32,15 @@ export function joinFaults(lines: Json[], time: (value: unknown) => number): Fau
 /** Its processes stood still from begin to end. */
 export const isFreeze = ({ kind }: Fault): boolean => /freez|sigstop|suspend|pause/i.test(kind);
 
-/** Its processes were dead at once, or as soon as the kernel came to it. */
-export const isKill = ({ kind }: Fault): boolean => /kill/i.test(kind);
+const servers = /rabbit|broker|amqp|etcd|temporal/i;
 
 /** A connection to the broker may have ended, or stood still until the broker gave it up. */
 export const touchesBroker = ({ kind, target }: Fault): boolean =>
-  /rabbit|broker|amqp|queue/i.test(`${kind} ${target}`) ||
-  /\b(net|network|cut|partition|one-?way|reset|link|delay|latency|loss|slow|bandwidth)/i.test(kind);
+  /rabbit|broker|amqp/i.test(`${kind} ${target}`) ||
+  (/^(net|network|partition)\b/i.test(kind) && !servers.test(`${kind} ${target}`));
+
+/** Of a link's fault, written as `POD to SERVER`, the pod; `null` where the fault concerns all. */
+export const podOfLink = ({ target }: Fault): string | null => /^(\S+) to /.exec(target)?.[1] ?? null;
+
+/** Ends connections again and again while it lasts. */
+export const isRepeated = ({ kind }: Fault): boolean => /reset|loss/i.test(kind);

@@ -65,9 +65,8 @@ export interface Death {
   pid: number;
   pod: string;
   role: string;
+  /** Of the kill, or the last moment at which it was seen alive: never after the death. */
   ns: number;
-  /** The last moment at which it was seen alive, where that was noted. */
-  aliveNs: number | null;
 }
 
 export interface Switch {

@@ -43,7 +43,6 @@ export function readRunFolder(folder: string): RunEvidence {
     pod: asText(line['pod']),
     role: asText(line['role']),
     ns: time(line['at']),
-    aliveNs: timeOrNull(line['aliveAt']),
   }));
   const faults = joinFaults(lines('faults.jsonl'), time);
   const broker = readJsonFile(join(folder, 'broker.json'), complain);
@@ -69,7 +68,7 @@ export function readRunFolder(folder: string): RunEvidence {
       sentNs: time(line['sentAt']),
       confirmedNs: timeOrNull(line['confirmedAt']),
     })),
-    executions: joinExecutions(processes, deaths, faults, complain),
+    executions: joinExecutions(processes, deaths, complain),
     faults,
     deaths,
     switches: (readJsonLines(join(folder, 'switches.jsonl'), complain) ?? []).map((line) => ({
