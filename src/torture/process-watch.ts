@@ -17,8 +17,8 @@ interface Watched {
 
 /**
  * Knows every process of the pods, and writes down when each one ended: of a process that this program killed the
- * moment after the kill, of others when it was seen dead and when it was last seen alive, since seen dead, by a poll
- * on a busy machine, can be later than the next holder's first message.
+ * moment after the kill, of others the last moment seen alive, since seen dead, by a poll on a busy machine, can be
+ * later than the next holder's first message.
  */
 export class ProcessWatch {
   private readonly watched = new Map<number, Watched>();
@@ -60,7 +60,7 @@ export class ProcessWatch {
       return false; // It has ended since.
     }
     const at = process.hrtime.bigint();
-    if (known) this.died(pid, known, at, at);
+    if (known) this.died(pid, known, at);
     return true;
   }
 
@@ -92,14 +92,14 @@ export class ProcessWatch {
     for (const [pid, known] of this.watched) {
       const at = process.hrtime.bigint();
       if (startTimeOf(pid) === known.startTime) known.seenAliveAt = at;
-      else this.died(pid, known, known.seenAliveAt, at);
+      else this.died(pid, known, known.seenAliveAt);
     }
   }
 
-  private died(pid: number, { pod, role, startTime }: Watched, aliveAt: bigint, at: bigint): void {
+  private died(pid: number, { pod, role, startTime }: Watched, at: bigint): void {
     this.watched.delete(pid);
     this.gone.add(`${pid} ${startTime}`);
-    this.recorder.death({ pid, pod, role, at: at.toString(), aliveAt: aliveAt.toString() });
+    this.recorder.death({ pid, pod, role, at: at.toString() });
   }
 
   /** Children inherit the mark of their pod's boot. */

@@ -1,5 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NemesisFinding } from './nemesis';
 import { lock, regions, type TortureSystem } from './torture-system';
@@ -10,6 +11,9 @@ const quietLimitMs = 60_000;
 const afterLastMs = 6_000;
 const pollMs = 200;
 const History = temporal.api.history.v1.History;
+/** `2026-01-31 04:07:34.753591+00:00 [warning] <0.1.0> closing AMQP connection <0.1.0> (… - baton/LOCK/REGION/POD, …`. */
+const connectionEnd =
+  /^(\S+ \S+) \[\w+\] <[\d.]+> closing AMQP connection [^\n]* - baton\/[^/\n]+\/[^/\n]+\/([\w.-]+)/gm;
 const format = { longs: String, enums: String, bytes: String };
 
 /** Stops the load and waits until everything that the broker has confirmed was worked on, and the lock is held. */
@@ -72,6 +76,7 @@ export async function awaitWorkflows(
 
 /** Writes down what the servers say at the end. */
 export async function collectEnd(system: TortureSystem): Promise<void> {
+  collectConnections(system);
   await Promise.all([collectBroker(system), collectHistories(system), system.observer.finish()]);
 }
 
@@ -98,6 +103,18 @@ async function collectBroker({ servers, recorder }: TortureSystem): Promise<void
       deadLettered: row(`${lock}.dead`)?.messages_ready ?? 0,
     },
   ]);
+}
+
+/** Which connections ended otherwise than by the pod's word, by the broker's own log. */
+function collectConnections({ recorder, servers }: TortureSystem): void {
+  const wallNs = BigInt(Date.now()) * 1_000_000n;
+  const offsetNs = process.hrtime.bigint() - wallNs;
+  for (const [, time, pod] of readFileSync(servers.rabbitmqLog, 'utf8').matchAll(connectionEnd))
+    recorder.connectionEnd({
+      lock,
+      pod: pod!,
+      at: (BigInt(Date.parse(time!.replace(' ', 'T'))) * 1_000_000n + offsetNs).toString(),
+    });
 }
 
 /** Of every run of every workflow that Temporal still knows. */

@@ -88,7 +88,7 @@ export class RunRecorder {
     this.append('faults.jsonl', line);
   }
 
-  death(line: { pid: number; pod: string; role: 'agent' | 'listener'; at: string; aliveAt: string }): void {
+  death(line: { pid: number; pod: string; role: 'agent' | 'listener'; at: string }): void {
     this.append('deaths.jsonl', line);
   }
 
@@ -98,6 +98,11 @@ export class RunRecorder {
 
   etcd(line: EtcdRecord): void {
     this.append('etcd.jsonl', line);
+  }
+
+  /** A connection of a pod whose end the broker did not expect. */
+  connectionEnd(line: { lock: string; pod: string; at: string }): void {
+    this.append('connections.jsonl', line);
   }
 
   receipt(line: { lock: string; key: string; createRevision: number; value: unknown }): void {

@@ -69,6 +69,10 @@ export class TortureServers {
     return join(this.folder, 'temporal', 'temporal.db');
   }
 
+  get rabbitmqLog(): string {
+    return join(this.folder, 'rabbitmq', 'rabbitmq.log');
+  }
+
   async linksOf(pod: string): Promise<PodLinks> {
     const proxies = (name: string, addresses: string[]): Promise<Proxy[]> =>
       Promise.all(

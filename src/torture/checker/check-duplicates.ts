@@ -113,7 +113,7 @@ function duplicatesIn({ executions }: RunEvidence, lock: string): Duplicate[] {
 const crosses = ({ first, again }: Duplicate, { token, answeredNs }: Switch): boolean =>
   token !== null && first.token < token && again.token >= token && first.untilNs <= (answeredNs ?? 0);
 
-function excusesIn({ deaths, faults, switches }: RunEvidence, lock: string): Excuse[] {
+function excusesIn({ deaths, connectionEnds, faults, switches }: RunEvidence, lock: string): Excuse[] {
   const ended = ({ untilNs }: Execution, beginNs: number, endNs: number): boolean =>
     untilNs >= beginNs - ackOnItsWayNs && untilNs <= endNs;
   const fromDeaths = deaths.map(({ pid, pod, ns }): Excuse => ({
@@ -121,6 +121,13 @@ function excusesIn({ deaths, faults, switches }: RunEvidence, lock: string): Exc
     beginNs: ns,
     covers: (first) => first.pid === pid && ended(first, ns, ns + noticeNs),
   }));
+  const fromConnections = connectionEnds
+    .filter((each) => each.lock === lock)
+    .map(({ pod, ns }): Excuse => ({
+      key: () => `the end of ${pod}'s connection at ${(ns / 1e9).toFixed(3)} s`,
+      beginNs: ns - noticeNs,
+      covers: (first) => first.pod === pod && ended(first, ns, ns + noticeNs),
+    }));
   const fromFaults = faults.flatMap((fault): Excuse[] => {
     const { key, target, pids, beginNs, endNs } = fault;
     const named = `${key} (${target})`;
@@ -149,5 +156,5 @@ function excusesIn({ deaths, faults, switches }: RunEvidence, lock: string): Exc
       covers: (first) => ended(first, askedNs, (answeredNs ?? askedNs + heartbeatNs) + ackOnItsWayNs),
     }));
   // The most particular one first: a death says which process.
-  return [...fromDeaths, ...fromDrains, ...fromFaults];
+  return [...fromDeaths, ...fromConnections, ...fromDrains, ...fromFaults];
 }

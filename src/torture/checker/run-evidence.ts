@@ -69,6 +69,13 @@ export interface Death {
   ns: number;
 }
 
+/** By the broker's log: a connection ended that its client had not closed. */
+export interface ConnectionEnd {
+  lock: string;
+  pod: string;
+  ns: number;
+}
+
 export interface Switch {
   lock: string;
   id: string;
@@ -137,6 +144,7 @@ export interface RunEvidence {
   executions: Execution[];
   faults: Fault[];
   deaths: Death[];
+  connectionEnds: ConnectionEnd[];
   switches: Switch[];
   etcd: EtcdEvent[];
   receipts: ReceiptKey[];

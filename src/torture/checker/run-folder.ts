@@ -71,6 +71,11 @@ export function readRunFolder(folder: string): RunEvidence {
     executions: joinExecutions(processes, deaths, complain),
     faults,
     deaths,
+    connectionEnds: (readJsonLines(join(folder, 'connections.jsonl'), complain) ?? []).map((line) => ({
+      lock: asText(line['lock']),
+      pod: asText(line['pod']),
+      ns: time(line['at']),
+    })),
     switches: (readJsonLines(join(folder, 'switches.jsonl'), complain) ?? []).map((line) => ({
       lock: asText(line['lock']),
       id: asText(line['id']),
