@@ -27,8 +27,9 @@ function* gapsOf(
   );
   const tenures = tenuresOf(evidence.executions.filter((each) => each.lock === lock));
   for (const [i, { token, firstNs }] of tenures.entries()) {
-    const lastNs = tenures[i - 1]?.lastNs ?? null;
-    if (lastNs === null) continue;
+    // A handler frozen across the change ends later, and fills no gap.
+    const lastNs = tenures[i - 1]?.endsNs.findLast((endNs) => endNs <= firstNs);
+    if (lastNs === undefined) continue;
     const cause = causes.get(token) ?? 'unknown';
     // A planned switch is one, whatever else happens at the time.
     const fault = evidence.faults.findLast(
@@ -40,12 +41,13 @@ function* gapsOf(
 }
 
 function tenuresOf(executions: Execution[]) {
-  const tenures = new Map<number, { token: number; firstNs: number; lastNs: number | null }>();
+  const tenures = new Map<number, { token: number; firstNs: number; endsNs: number[] }>();
   for (const { token, startNs, endNs } of executions) {
     let tenure = tenures.get(token);
-    if (!tenure) tenures.set(token, (tenure = { token, firstNs: startNs, lastNs: null }));
-    if (endNs !== null) tenure.lastNs = Math.max(tenure.lastNs ?? endNs, endNs);
+    if (!tenure) tenures.set(token, (tenure = { token, firstNs: startNs, endsNs: [] }));
+    if (endNs !== null) tenure.endsNs.push(endNs);
   }
+  for (const { endsNs } of tenures.values()) endsNs.sort((a, b) => a - b);
   return [...tenures.values()].toSorted((a, b) => a.token - b.token);
 }
 

@@ -28,8 +28,8 @@ export interface BatonControlOptions {
 const concurrency = 8;
 const prefetch = 100;
 const ratePerSecond = 100;
-/** A second of work: the victim is to be frozen with messages waiting in it. */
-const burst = 3_000;
+/** Two seconds of work: the victim is to be frozen with messages waiting in it. */
+const burst = 1_000;
 const thawedMs = 2_000;
 const limitMs = 90_000;
 
@@ -154,7 +154,7 @@ class BatonControl {
     this.store.holdNoMore();
     const { pids } = victim;
     const waiting = Array.from({ length: burst }, () => this.publish({ work: 'short' }));
-    const early = `"start","id":"${waiting[burst / 100]}"`;
+    const early = `"start","id":"${waiting[burst / 20]}"`;
     await this.until('the burst is being worked on', () => this.ledger().includes(early));
     // The agent first: it must not see its listener stand still.
     for (const pid of pids) process.kill(pid, 'SIGSTOP');

@@ -9,7 +9,7 @@ import type { Handler, HandlerContext } from '../../listener/handler';
 
 export interface ControlMessage {
   id: string;
-  /** - `short`: a few ms; `long`: so many ms when delivered first, heeding no signal; `store`: a write to the store. */
+  /** - `short`: some ms; `long`: so many ms when delivered first, heeding no signal; `store`: a write to the store. */
   work: 'short' | 'long' | 'store';
   longMs?: number;
 }
@@ -20,6 +20,9 @@ export const environmentOf = (ledgerFolder: string, storeUrl: string) => ({
   BATON_CONTROL_STORE: storeUrl,
 });
 
+/** The broker delivers faster, so that in a burst messages always wait in the listener. */
+const shortMs = 10;
+
 let fd: number | undefined;
 
 export const handle: Handler = async (message, context) => {
@@ -28,7 +31,7 @@ export const handle: Handler = async (message, context) => {
   let outcome = 'threw';
   try {
     if (work === 'long' && context.redeliveries === 0) await sleep(longMs);
-    else await sleep(1 + Math.random() * 2);
+    else await sleep(shortMs + Math.random() * shortMs);
     if (work === 'store') await write(id, context);
     outcome = 'ok';
   } finally {

@@ -39,7 +39,8 @@ export async function runPeerControl(
   mkdirSync(folder, { recursive: true });
   const lock = `control-${process.pid}-peer-${++systems}`;
   const { etcdAddresses, rabbitmqUrl: amqpUrl } = stack;
-  const place = { id: lock, amqpUrl, etcdAddresses, ttlMs, prefetch, folder };
+  // The run folder has a ledger of its own.
+  const place = { id: lock, amqpUrl, etcdAddresses, ttlMs, prefetch, folder: join(folder, 'peer') };
   const system = peer.system(place, stack);
   const prefix = etcdPrefix(lock);
   const run = new ControlRun({
