@@ -85,13 +85,13 @@ export const faultNames = Object.keys(faultCatalogue) as FaultName[];
 
 /** What the short form runs: each breaks another part of the promise. */
 export const shortFormFaults: readonly FaultName[] = [
+  'listener-kill',
   'pod-kill',
   'pod-freeze-long',
-  'listener-kill',
   'etcd-leader-kill',
-  'net-answers-lost',
-  'rabbitmq-kill',
   'temporal-kill',
+  'rabbitmq-kill',
+  'net-answers-lost',
 ];
 
 /** Kinds that need libfaketime. */

@@ -54,7 +54,7 @@ async function work(behave: Behaviour | undefined, context: HandlerContext): Pro
 async function leak(): Promise<void> {
   const kept: number[][] = [];
   for (;;) {
-    kept.push(new Array<number>(1_000_000).fill(Math.random()));
+    kept.push(Array.from<number>({ length: 1_000_000 }).fill(Math.random()));
     await sleep(1);
   }
 }

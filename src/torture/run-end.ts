@@ -2,6 +2,7 @@ import { Client, Connection } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RabbitmqServer } from '../dev/rabbitmq-server';
 import type { NemesisFinding } from './nemesis';
 import { lock, regions, type TortureSystem } from './torture-system';
 
@@ -10,6 +11,7 @@ const quietLimitMs = 60_000;
 /** For the last acknowledgements and for the beats that tell Temporal who holds. */
 const afterLastMs = 6_000;
 const pollMs = 200;
+const listAttempts = 5;
 const History = temporal.api.history.v1.History;
 /** `2026-01-31 04:07:34.753591+00:00 [warning] <0.1.0> closing AMQP connection <0.1.0> (… - baton/LOCK/REGION/POD, …`. */
 const connectionEnd =
@@ -80,14 +82,25 @@ export async function collectEnd(system: TortureSystem): Promise<void> {
   await Promise.all([collectBroker(system), collectHistories(system), system.observer.finish()]);
 }
 
-async function collectBroker({ servers, recorder }: TortureSystem): Promise<void> {
+interface QueueRow {
+  name: string;
+  messages_ready: number;
+  messages_unacknowledged: number;
+}
+
+/** On a busy machine `rabbitmqctl` may leave a queue out that did not answer in time, or all of them: asked again. */
+async function listQueues(rabbitmq: RabbitmqServer): Promise<QueueRow[]> {
   const columns = ['name', 'messages_ready', 'messages_unacknowledged'];
-  const output = await servers.rabbitmq.ctl('list_queues', '--formatter', 'json', ...columns);
-  const rows = JSON.parse(output) as {
-    name: string;
-    messages_ready: number;
-    messages_unacknowledged: number;
-  }[];
+  for (let attempt = 1; ; attempt++) {
+    const output = await rabbitmq.ctl('list_queues', '--formatter', 'json', ...columns);
+    const rows = output.trim() === '' ? [] : (JSON.parse(output) as QueueRow[]);
+    if (rows.some(({ name }) => name === lock) || attempt === listAttempts) return rows;
+    await sleep(afterLastMs);
+  }
+}
+
+async function collectBroker({ servers, recorder }: TortureSystem): Promise<void> {
+  const rows = await listQueues(servers.rabbitmq);
   const row = (name: string) => rows.find((each) => each.name === name);
   const own = row(lock);
   if (!own)
