@@ -150,7 +150,9 @@ function excusesIn({ deaths, faults, switches, etcd }: RunEvidence, lock: string
     }));
   // A tenure that ends by no release: whoever works in it finds out, and can acknowledge nothing more.
   const own = etcd.filter((event) => event.lock === lock);
-  const released = new Set(own.filter(({ key }) => key.startsWith('receipts/')).map(({ revision }) => revision));
+  const released = new Set(
+    own.filter(({ key }) => key.startsWith('receipts/')).map(({ revision }) => revision),
+  );
   const holder = own.filter(({ key }) => key === 'holder');
   const fromLosses = holder.flatMap(({ type, revision, ns }, i): Excuse[] => {
     const token = holder[i - 1]?.revision;

@@ -94,7 +94,8 @@ class BatonControl {
 
   async start(): Promise<void> {
     const storeUrl = await this.store.start();
-    await this.run.start(({ key, value, createRevision: _, ...seen }) => {
+    await this.run.start(({ key, value, revision, type, lease, at }) => {
+      const seen = { revision, type, lease, at };
       const json = seen.type === 'put' ? parse(value) : null;
       this.run.append('etcd', { lock: this.lock, key, value: json, ...seen });
       if (key === `${this.prefix}holder`)
