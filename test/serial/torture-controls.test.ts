@@ -21,7 +21,7 @@ afterAll(async () => {
 });
 
 // All others: npm run torture:controls.
-test.each(['baton', 'guard-and-deadline', 'etcd-election'])(
+test.each(['baton', 'guard', 'etcd-election'])(
   'the checker judges the control %s as expected',
   async (id) => {
     const control = controls.find((each) => each.id === id)!;

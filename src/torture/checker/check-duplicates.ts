@@ -113,7 +113,7 @@ function duplicatesIn({ executions }: RunEvidence, lock: string): Duplicate[] {
 const crosses = ({ first, again }: Duplicate, { token, answeredNs }: Switch): boolean =>
   token !== null && first.token < token && again.token >= token && first.untilNs <= (answeredNs ?? 0);
 
-function excusesIn({ deaths, connectionEnds, faults, switches }: RunEvidence, lock: string): Excuse[] {
+function excusesIn({ deaths, connectionEnds, faults, switches, etcd }: RunEvidence, lock: string): Excuse[] {
   const ended = ({ untilNs }: Execution, beginNs: number, endNs: number): boolean =>
     untilNs >= beginNs - ackOnItsWayNs && untilNs <= endNs;
   const fromDeaths = deaths.map(({ pid, pod, ns }): Excuse => ({
@@ -155,6 +155,18 @@ function excusesIn({ deaths, connectionEnds, faults, switches }: RunEvidence, lo
       beginNs: askedNs,
       covers: (first) => ended(first, askedNs, (answeredNs ?? askedNs + heartbeatNs) + ackOnItsWayNs),
     }));
+  // A tenure that ends by no release: whoever works in it finds out, and can acknowledge nothing more.
+  const own = etcd.filter((event) => event.lock === lock);
+  const released = new Set(
+    own.filter(({ key }) => key.startsWith('receipts/')).map(({ revision }) => revision),
+  );
+  const holder = own.filter(({ key }) => key === 'holder');
+  const fromLosses = holder.flatMap(({ type, revision, ns }, i): Excuse[] => {
+    const token = holder[i - 1]?.revision;
+    if (type === 'put' || token === undefined || released.has(revision)) return [];
+    const covers = (first: Execution): boolean => first.token === token && ended(first, ns, Infinity);
+    return [{ key: () => `the loss of the tenure ${token}`, beginNs: ns, covers }];
+  });
   // The most particular one first: a death says which process.
-  return [...fromDeaths, ...fromConnections, ...fromDrains, ...fromFaults];
+  return [...fromDeaths, ...fromConnections, ...fromLosses, ...fromDrains, ...fromFaults];
 }

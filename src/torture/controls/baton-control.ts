@@ -13,8 +13,9 @@ import { buildMutated, dist, type Mutation } from './mutated-build';
 import { TokenStore } from './token-store';
 
 /** - `pod frozen`: the holder's whole pod, past the TTL, with messages waiting in it and a write on its way to the store.
- * - `agent frozen`: its agent alone, while a handler is busy for several TTLs. */
-export type Scenario = 'pod frozen' | 'agent frozen';
+ * - `agent frozen`: its agent alone, while a handler is busy for several TTLs.
+ * - `holder deleted`: its agent frozen for one TTL, and its holder key deleted from outside while nobody else may acquire. */
+export type Scenario = 'pod frozen' | 'agent frozen' | 'holder deleted';
 
 export interface BatonControlOptions {
   scenario: Scenario;
@@ -31,6 +32,7 @@ const ratePerSecond = 100;
 /** Two seconds of work: the victim is to be frozen with messages waiting in it. */
 const burst = 1_000;
 const thawedMs = 2_000;
+const agentLaterMs = 300;
 const limitMs = 90_000;
 
 let systems = 0;
@@ -92,7 +94,8 @@ class BatonControl {
 
   async start(): Promise<void> {
     const storeUrl = await this.store.start();
-    await this.run.start(({ key, value, createRevision: _, ...seen }) => {
+    await this.run.start(({ key, value, revision, type, lease, at }) => {
+      const seen = { revision, type, lease, at };
       const json = seen.type === 'put' ? parse(value) : null;
       this.run.append('etcd', { lock: this.lock, key, value: json, ...seen });
       if (key === `${this.prefix}holder`)
@@ -143,7 +146,8 @@ class BatonControl {
     const victim = this.pods.find((pod) => pod.owns(holder.pod))!;
     for (const pod of this.pods) this.run.watchProcesses(pod.name, pod.pids);
     if (this.options.scenario === 'pod frozen') await this.freezePod(victim, holder.revision);
-    else await this.freezeAgent(victim, holder.revision);
+    else if (this.options.scenario === 'agent frozen') await this.freezeAgent(victim, holder.revision);
+    else await this.deleteHolder(victim, holder.revision);
     await sleep(thawedMs);
   }
 
@@ -166,7 +170,11 @@ class BatonControl {
     await sleep(Math.max(500, thawAt - performance.now()));
     // The write arrives now, whoever is alive.
     this.store.deliver();
-    for (const pid of pids) signal(pid, 'SIGCONT');
+    // The listener alone for a moment: nothing but its own care may stop it.
+    const [agent, ...listeners] = pids;
+    for (const pid of listeners) signal(pid, 'SIGCONT');
+    await sleep(agentLaterMs);
+    if (agent !== undefined) signal(agent, 'SIGCONT');
     ended();
   }
 
@@ -181,6 +189,20 @@ class BatonControl {
     await sleep(ttlMs / 2);
     signal(agent, 'SIGCONT');
     ended();
+  }
+
+  /** `blocked` is what a forced release puts there, too. */
+  private async deleteHolder(victim: BatonPod, token: number): Promise<void> {
+    const agent = victim.agentPid!;
+    process.kill(agent, 'SIGSTOP');
+    const ended = this.run.fault('agent-freeze-long', victim.name, [agent]);
+    await this.run.put(`${this.prefix}blocked`, JSON.stringify({ why: 'a control' }));
+    await this.run.remove(`${this.prefix}holder`);
+    await sleep(this.options.ttlMs);
+    signal(agent, 'SIGCONT');
+    ended();
+    await this.run.remove(`${this.prefix}blocked`);
+    await this.untilSucceeded(token);
   }
 
   /** Stops publishing, waits for what was published, and writes down how etcd and the broker stand. */

@@ -98,6 +98,14 @@ export class ControlRun {
     }));
   }
 
+  async put(key: string, value: string): Promise<void> {
+    await this.etcd.put(key).value(value);
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.etcd.delete().key(key);
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
     clearInterval(this.timer);

@@ -69,7 +69,8 @@ const peer = (name: string, etcdPrefix: (lock: string) => string): Control => ({
 export const controls: readonly Control[] = [
   baton('baton', 'nothing', 'pod frozen', []),
   baton('baton-agent', 'nothing', 'agent frozen', []),
-  baton('guard', 'the guard', 'pod frozen', ['stale-start', 'start-without-lock'], {
+  baton('baton-deleted', 'nothing', 'holder deleted', []),
+  baton('guard', 'the guard', 'holder deleted', ['start-without-lock'], {
     mutations: mutations.guardOff,
   }),
   baton('deadline', 'the deadline kill, and the watchdog', 'agent frozen', ['overlap'], {
