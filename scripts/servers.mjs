@@ -55,11 +55,25 @@ const toxiproxy = {
 /** Checks and tests the alert rules; the server itself is never started. */
 const promtool = { program: 'promtool', apt: ['prometheus'], brew: 'prometheus' };
 
+/** For the test of the dashboard. */
 const chromium = { program: 'chromium', apt: ['chromium'], brew: 'chromium' };
+
+/** For the tests of fencing. Debian keeps its programs in a folder per version, where src/dev/postgres-server.ts looks. */
+const postgres = {
+  program: 'postgres',
+  apt: ['postgresql'],
+  brew: 'postgresql',
+  folder: '/usr/lib/postgresql',
+};
+
+/** For the clock faults of `npm run torture`, which says that it skips them where this is missing. */
+const faketime = { program: 'faketime', apt: ['faketime'] };
 
 /** Makes all servers available; with `forTests` also what only tests need. Does nothing for those that are. */
 export async function installServers({ forTests }) {
-  const wanted = forTests ? [...servers, toxiproxy, promtool, chromium] : servers;
+  const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
+  const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime] : [])];
+  const wanted = forTests ? [...servers, ...forTestsOnly] : servers;
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
 

@@ -12,12 +12,16 @@ export interface EtcdClusterOptions {
   members?: number;
   /** Data folders that differ from the default, by member index: for instance on a device that a test can freeze. */
   dataDirs?: Record<number, string>;
+  /** What the other members are told instead of a member's peer address: a proxy in front of it. */
+  peerVia?: (name: string, address: string) => Promise<string>;
 }
 
 interface MemberPlan {
   name: string;
   clientPort: number;
   peerPort: number;
+  /** Where the other members reach it. Default: its own peer port. */
+  peerAddress?: string;
   dataDir: string;
 }
 
@@ -58,7 +62,7 @@ export class EtcdMember extends Server {
       'listen-client-urls': clientUrl,
       'advertise-client-urls': clientUrl,
       'listen-peer-urls': peerUrl,
-      'initial-advertise-peer-urls': peerUrl,
+      'initial-advertise-peer-urls': this.plan.peerAddress ? `http://${this.plan.peerAddress}` : peerUrl,
       'initial-cluster': this.cluster,
       'initial-cluster-token': 'baton',
       'initial-cluster-state': 'new',
@@ -119,6 +123,7 @@ export class EtcdCluster {
 /** Starts an etcd cluster on free ports of 127.0.0.1 and waits until every member is healthy. */
 export async function startEtcdCluster(options: EtcdClusterOptions): Promise<EtcdCluster> {
   const { folder, reaper, members = 1, dataDirs = {} } = options;
+  const peerVia = options.peerVia ?? ((_name: string, address: string) => Promise.resolve(address));
   const names = Array.from({ length: members }, (_, index) => (members === 1 ? 'etcd' : `etcd-${index}`));
   const folders = names.map((name, index) => dataDirs[index] ?? join(folder, name));
   const memberFolders = folders.map((each) => join(each, 'member'));
@@ -127,13 +132,14 @@ export async function startEtcdCluster(options: EtcdClusterOptions): Promise<Etc
     // What an attempt on other ports has left behind names those ports.
     for (const each of fresh.filter(existsSync)) rmSync(each, { recursive: true });
     const ports = await freePorts(2 * members);
-    const plans = names.map((name, index) => ({
-      name,
-      clientPort: ports[2 * index]!,
-      peerPort: ports[2 * index + 1]!,
-      dataDir: folders[index]!,
-    }));
-    const cluster = plans.map(({ name, peerPort }) => `${name}=http://127.0.0.1:${peerPort}`).join(',');
+    const plans = await Promise.all(
+      names.map(async (name, index) => {
+        const peerPort = ports[2 * index + 1]!;
+        const peerAddress = await peerVia(name, `127.0.0.1:${peerPort}`);
+        return { name, clientPort: ports[2 * index]!, peerPort, peerAddress, dataDir: folders[index]! };
+      }),
+    );
+    const cluster = plans.map(({ name, peerAddress }) => `${name}=http://${peerAddress}`).join(',');
     return new EtcdCluster(
       plans.map(
         (plan) => new EtcdMember(plan, cluster, { reaper, logFile: join(folder, `${plan.name}.log`) }),

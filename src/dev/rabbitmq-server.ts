@@ -1,6 +1,8 @@
 import { connect } from 'amqplib';
+import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { environmentWithout } from './etcd-server';
 import { findProgram } from './find-program';
 import { freePorts } from './free-port';
@@ -20,6 +22,10 @@ interface Ports {
   epmd: number;
   management: number;
 }
+
+/** Data belong to the node's name, which must not change. It is unique because the port mapper is our own. */
+const nodeName = 'baton@localhost';
+const ctlLimitMs = 30_000;
 
 /**
  * Erlang's port mapper, without which RabbitMQ does not start. Left to itself, Erlang starts one that listens on all
@@ -99,6 +105,24 @@ export class RabbitmqServer extends Server {
     await this.epmd.kill();
   }
 
+  /** Runs `rabbitmqctl` on this node; takes a second or two. @returns its output. @throws with its error output. */
+  async ctl(...args: string[]): Promise<string> {
+    const program = findProgram('rabbitmqctl', ['/usr/lib/rabbitmq/bin']);
+    const environment = {
+      ...environmentWithout('RABBITMQ'),
+      HOME: this.folder,
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+      ERL_EPMD_PORT: String(this.ports.epmd),
+      RABBITMQ_CONF_ENV_FILE: '/dev/null',
+      RABBITMQ_NODENAME: nodeName,
+    };
+    const { stdout } = await promisify(execFile)(program, ['--quiet', ...args], {
+      env: environment,
+      timeout: ctlLimitMs,
+    });
+    return stdout;
+  }
+
   protected command(): Command {
     const inFolder = (name: string) => join(this.folder, name);
     mkdirSync(this.folder, { recursive: true });
@@ -125,8 +149,7 @@ export class RabbitmqServer extends Server {
         RABBITMQ_PID_FILE: inFolder('rabbitmq.pid'),
         RABBITMQ_LOG_BASE: inFolder('logs'),
         RABBITMQ_LOGS: '-', // To our log file.
-        // Data belong to the node's name, which must not change. It is unique because the port mapper is our own.
-        RABBITMQ_NODENAME: 'baton@localhost',
+        RABBITMQ_NODENAME: nodeName,
         RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
         RABBITMQ_NODE_PORT: String(this.ports.amqp),
         RABBITMQ_DIST_PORT: String(this.ports.distribution),

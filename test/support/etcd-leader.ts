@@ -1,26 +1,7 @@
-import { Etcd3 } from 'etcd3';
+import { askForEtcdLeader } from '../../src/dev/etcd-leader';
 import { eventually } from './eventually';
 
 /** Index of the member that leads. `addresses` in the members' order; those that do not answer are skipped. */
 export function etcdLeader(addresses: string[]): Promise<number> {
-  return eventually(() => askForLeader(addresses));
-}
-
-async function askForLeader(addresses: string[]): Promise<number> {
-  const leads = await Promise.all(
-    addresses.map(async (address) => {
-      const client = new Etcd3({ hosts: `http://${address}`, dialTimeout: 5_000 });
-      try {
-        const status = await client.maintenance.status();
-        return status.leader === status.header.member_id;
-      } catch {
-        return false; // Frozen or gone: it is not the one we look for.
-      } finally {
-        client.close();
-      }
-    }),
-  );
-  const index = leads.indexOf(true);
-  if (index < 0) throw new Error(`none of ${addresses.join(', ')} says that it leads`);
-  return index;
+  return eventually(() => askForEtcdLeader(addresses));
 }
