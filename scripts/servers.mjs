@@ -52,9 +52,17 @@ const toxiproxy = {
   brew: 'toxiproxy',
 };
 
-/** Makes all servers available; with `forTests` also Toxiproxy. Does nothing for those that are. */
+/** For the tests of fencing. Debian keeps its programs in a folder per version, where src/dev/postgres-server.ts looks. */
+const postgres = {
+  program: 'postgres',
+  apt: ['postgresql'],
+  brew: 'postgresql',
+  folder: '/usr/lib/postgresql',
+};
+
+/** Makes all servers available; with `forTests` also Toxiproxy and PostgreSQL. Does nothing for those that are. */
 export async function installServers({ forTests }) {
-  const wanted = forTests ? [...servers, toxiproxy] : servers;
+  const wanted = forTests ? [...servers, toxiproxy, postgres] : servers;
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
 
@@ -71,7 +79,9 @@ export async function installServers({ forTests }) {
   if (failures.length > 0) throw new SetupError(failures.map((error) => error.message).join('\n'));
 }
 
-function isInstalled({ program, usable }) {
+function isInstalled({ program, usable, folder }) {
+  const versions = folder && existsSync(folder) ? readdirSync(folder) : [];
+  if (versions.some((version) => isExecutable(join(folder, version, 'bin', program)))) return true;
   const found = findProgram(program);
   return found !== undefined && (usable === undefined || usable(found));
 }
@@ -157,7 +167,14 @@ function keepServicesStopped() {
 /** Nor should they start at the next boot: Baton runs its own, on its own ports. */
 async function disableServices() {
   if (findProgram('systemctl')) {
-    await run('systemctl', ['disable', 'etcd', 'rabbitmq-server', 'epmd.service', 'epmd.socket']);
+    await run('systemctl', [
+      'disable',
+      'etcd',
+      'rabbitmq-server',
+      'postgresql',
+      'epmd.service',
+      'epmd.socket',
+    ]);
   }
 }
 

@@ -2,12 +2,13 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdCluster, startEtcdCluster } from './etcd-server';
+import { startPostgresServer, type PostgresServer } from './postgres-server';
 import { startRabbitmqServer, type RabbitmqServer } from './rabbitmq-server';
 import { Reaper } from './reaper';
 import { startTemporalServer, type TemporalServer } from './temporal-server';
 import { startToxiproxyServer, type ToxiproxyServer } from './toxiproxy-server';
 
-export type ServerKind = 'etcd' | 'rabbitmq' | 'temporal' | 'toxiproxy';
+export type ServerKind = 'etcd' | 'rabbitmq' | 'temporal' | 'toxiproxy' | 'postgres';
 
 export interface DevStackOptions {
   /** Which servers. Default: etcd, RabbitMQ and Temporal. */
@@ -76,6 +77,11 @@ export class DevStack {
   /** @throws Error when this stack was started without Toxiproxy. */
   get toxiproxy(): ToxiproxyServer {
     return this.server('toxiproxy');
+  }
+
+  /** @throws Error when this stack was started without PostgreSQL. */
+  get postgres(): PostgresServer {
+    return this.server('postgres');
   }
 
   /**
@@ -225,6 +231,11 @@ async function startServer(
       const server = await startToxiproxyServer(own);
       stack.add(kind, server);
       return 'ready';
+    }
+    case 'postgres': {
+      const server = await startPostgresServer(own);
+      stack.add(kind, server);
+      return server.url;
     }
   }
 }

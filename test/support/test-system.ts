@@ -15,6 +15,7 @@ import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
 import { regionWorkflowId, statusQuery } from '../../workflows/contract';
 import type { LockView } from '../../src/pod/lock-store';
+import type { FencedBehaviour } from './fenced-handler';
 import type { Behaviour } from './ledger-handler';
 import { eventually } from './eventually';
 import { sharedServers, uniqueName, type SharedServers } from './servers';
@@ -31,10 +32,14 @@ export interface TestSystemOptions {
   managementUrl?: string;
   /** Locks in the same pods, each with a queue of its name: `<lock>`, `<lock>-2` and so on. Default 1. */
   lockCount?: number;
+  /** Default: the ledger handler. */
+  handler?: string;
+  /** Of the pods and the command line, beside the ledger's folder. */
+  environment?: NodeJS.ProcessEnv;
 }
 
 const program = resolve(__dirname, '../../dist/src/cli/main.js');
-const handler = resolve(__dirname, '../../dist/test/support/ledger-handler.js');
+const ledgerHandler = resolve(__dirname, '../../dist/test/support/ledger-handler.js');
 const concurrency = 8;
 
 export const testServersOf = (stack: DevStack): SharedServers => ({
@@ -106,7 +111,7 @@ export class TestSystem {
   }
 
   get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, BATON_DEMO_LEDGER: this.ledgerFolder };
+    return { ...process.env, BATON_DEMO_LEDGER: this.ledgerFolder, ...this.options.environment };
   }
 
   /** Starts the region workflows of all regions. */
@@ -277,7 +282,7 @@ export class TestSystem {
   }
 
   /** One message that misbehaves; it counts as published. Its sequence number. */
-  async publish(behave: Behaviour): Promise<number> {
+  async publish(behave: Behaviour | FencedBehaviour): Promise<number> {
     const seq = this.nextOwnSeq++;
     const model = await connect(this.servers.rabbitmq);
     const channel = await model.createConfirmChannel();
@@ -287,6 +292,11 @@ export class TestSystem {
     await model.close();
     this.ownSeqs.push(seq);
     return seq;
+  }
+
+  /** The ids of all messages published so far. */
+  publishedIds(): string[] {
+    return [...(this.publisher?.published ?? []), ...this.ownSeqs].map(String);
   }
 
   ledger(): LedgerProcess[] {
@@ -416,7 +426,7 @@ export class TestSystem {
             beatMs: 1_000,
             ...options.lockSettings,
             queue: { name, concurrency, prefetch: concurrency, ...options.queueSettings },
-            handler,
+            handler: options.handler ?? ledgerHandler,
           },
         ]),
       ),
