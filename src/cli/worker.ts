@@ -46,10 +46,16 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 async function runAgent(config: Config, region: string, podName: string): Promise<number> {
-  const [{ Agent }, { createLogger }] = await Promise.all([
+  const [{ Agent }, { createLogger }, { whyNoAccess }] = await Promise.all([
     import('../pod/agent.js'),
     import('../telemetry/logger.js'),
+    import('../pod/access-check.js'),
   ]);
+  const problems = await whyNoAccess(
+    config,
+    config.regions.find(({ name }) => name === region)!,
+  );
+  if (problems.length > 0) throw new UsageError(problems.join('\nbaton: '));
   const agent = new Agent({
     config,
     region,

@@ -6,24 +6,37 @@ export interface Config {
   etcd: EtcdAddress;
   locks: LockSettings[];
   /** Temporal's connection comes from envconfig (`TEMPORAL_…`); these override it. */
-  temporal: { address?: string; namespace?: string; apiKey?: string };
+  temporal: TemporalAddress;
   /** Default 0.0.0.0:8080; port 0 takes any free one. */
   health: { host: string; port: number };
   /** pino's levels. Default `info`. */
   logLevel: string;
 }
 
-export interface EtcdAddress {
-  endpoints: string[];
-  username?: string;
-  password?: string;
-  /** PEM files, read at start. */
+/** PEM files, read when a connection is made. */
+export interface TlsFiles {
+  /** Of the authority that the server's certificate is checked by. Default: the system's. */
   caFile?: string;
+  /** The client certificate, together with its key. */
   certFile?: string;
   keyFile?: string;
 }
 
-export interface RegionSettings {
+export interface EtcdAddress extends TlsFiles {
+  endpoints: string[];
+  username?: string;
+  password?: string;
+}
+
+/** Any of the files means TLS. */
+export interface TemporalAddress extends TlsFiles {
+  address?: string;
+  namespace?: string;
+  apiKey?: string;
+}
+
+/** The PEM files are for `amqps://`. */
+export interface RegionSettings extends TlsFiles {
   name: string;
   /** AMQP address of this region's broker. Only this pod's region needs one; else empty when not given. */
   amqpUrl: string;

@@ -12,12 +12,25 @@ export interface EtcdClusterOptions {
   members?: number;
   /** Data folders that differ from the default, by member index: for instance on a device that a test can freeze. */
   dataDirs?: Record<number, string>;
+  /** For clients; members talk to each other in the clear. With an authority, clients need a certificate of it. */
+  tls?: ServerCertificate;
+  /** More flags, without dashes: `{ 'auth-token-ttl': '2' }`. */
+  flags?: Record<string, string>;
+}
+
+/** PEM files of a server. */
+export interface ServerCertificate {
+  certFile: string;
+  keyFile: string;
+  clientCaFile?: string;
 }
 
 interface MemberPlan {
   name: string;
   clientPort: number;
   peerPort: number;
+  /** Health without credentials, where clients need some. */
+  healthPort?: number;
   dataDir: string;
 }
 
@@ -28,6 +41,7 @@ export class EtcdMember extends Server {
     /** `--initial-cluster`: all members' names and peer URLs. */
     private readonly cluster: string,
     options: ServerOptions,
+    private readonly more: Pick<EtcdClusterOptions, 'tls' | 'flags'> = {},
   ) {
     super(plan.name, options);
   }
@@ -50,7 +64,8 @@ export class EtcdMember extends Server {
   }
 
   protected command(): Command {
-    const clientUrl = `http://127.0.0.1:${this.plan.clientPort}`;
+    const { tls, flags: given = {} } = this.more;
+    const clientUrl = `${tls ? 'https' : 'http'}://127.0.0.1:${this.plan.clientPort}`;
     const peerUrl = `http://127.0.0.1:${this.plan.peerPort}`;
     const flags = {
       name: this.plan.name,
@@ -65,6 +80,16 @@ export class EtcdMember extends Server {
       logger: 'zap',
       'log-outputs': 'stderr',
       'log-level': 'warn',
+      ...(tls && {
+        'cert-file': tls.certFile,
+        'key-file': tls.keyFile,
+        'listen-metrics-urls': `http://127.0.0.1:${this.plan.healthPort}`,
+        ...(tls.clientCaFile !== undefined && {
+          'client-cert-auth': 'true',
+          'trusted-ca-file': tls.clientCaFile,
+        }),
+      }),
+      ...given,
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     return { program: findProgram('etcd'), args, environment: environmentWithout('ETCD') };
@@ -72,7 +97,8 @@ export class EtcdMember extends Server {
 
   /** Healthy means: it has just read through the cluster's leader. */
   protected async probe(): Promise<void> {
-    const response = await fetch(`http://${this.address}/health`, { signal: AbortSignal.timeout(2_000) });
+    const address = this.more.tls ? `127.0.0.1:${this.plan.healthPort}` : this.address;
+    const response = await fetch(`http://${address}/health`, { signal: AbortSignal.timeout(2_000) });
     const { health } = (await response.json()) as { health?: string | boolean };
     if (String(health) !== 'true')
       throw new Error(`${this.address} answered that its health is ${String(health)}`);
@@ -119,6 +145,7 @@ export class EtcdCluster {
 /** Starts an etcd cluster on free ports of 127.0.0.1 and waits until every member is healthy. */
 export async function startEtcdCluster(options: EtcdClusterOptions): Promise<EtcdCluster> {
   const { folder, reaper, members = 1, dataDirs = {} } = options;
+  const more = { ...(options.tls && { tls: options.tls }), ...(options.flags && { flags: options.flags }) };
   const names = Array.from({ length: members }, (_, index) => (members === 1 ? 'etcd' : `etcd-${index}`));
   const folders = names.map((name, index) => dataDirs[index] ?? join(folder, name));
   const memberFolders = folders.map((each) => join(each, 'member'));
@@ -126,17 +153,18 @@ export async function startEtcdCluster(options: EtcdClusterOptions): Promise<Etc
   return startOnFreePorts(async () => {
     // What an attempt on other ports has left behind names those ports.
     for (const each of fresh.filter(existsSync)) rmSync(each, { recursive: true });
-    const ports = await freePorts(2 * members);
+    const ports = await freePorts(3 * members);
     const plans = names.map((name, index) => ({
       name,
-      clientPort: ports[2 * index]!,
-      peerPort: ports[2 * index + 1]!,
+      clientPort: ports[3 * index]!,
+      peerPort: ports[3 * index + 1]!,
+      healthPort: ports[3 * index + 2]!,
       dataDir: folders[index]!,
     }));
     const cluster = plans.map(({ name, peerPort }) => `${name}=http://127.0.0.1:${peerPort}`).join(',');
     return new EtcdCluster(
       plans.map(
-        (plan) => new EtcdMember(plan, cluster, { reaper, logFile: join(folder, `${plan.name}.log`) }),
+        (plan) => new EtcdMember(plan, cluster, { reaper, logFile: join(folder, `${plan.name}.log`) }, more),
       ),
     );
   });

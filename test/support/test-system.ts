@@ -34,6 +34,10 @@ export interface TestSystemOptions {
   lockCount?: number;
   /** Default: the ledger handler. */
   handler?: string;
+  /** With which the test itself reads etcd, where it wants a login. */
+  storeAccess?: { username: string; password: string; caFile: string };
+  /** Over a region's configuration. */
+  configFor?: (region: string) => Record<string, unknown>;
   /** Of the pods and the command line, beside the ledger's folder. */
   environment?: NodeJS.ProcessEnv;
 }
@@ -69,7 +73,10 @@ export class TestSystem {
     readonly folder: string,
     private readonly options: TestSystemOptions,
   ) {
-    this.etcd = new EtcdClient({ endpoints: servers.etcd.map((address) => `http://${address}`) });
+    const { storeAccess } = options;
+    const scheme = storeAccess ? 'https' : 'http';
+    const endpoints = servers.etcd.map((address) => `${scheme}://${address}`);
+    this.etcd = new EtcdClient({ endpoints, ...storeAccess });
     this.stores = this.locks.map((lock) => new EtcdLock(this.etcd, lock, { report: () => {} }));
     for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
     for (const region of this.regions) this.writeConfig(region);
@@ -164,8 +171,16 @@ export class TestSystem {
   }
 
   tryBaton(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    return this.tryBatonWith({}, ...args);
+  }
+
+  /** With more variables in its environment. */
+  tryBatonWith(
+    variables: NodeJS.ProcessEnv,
+    ...args: string[]
+  ): Promise<{ code: number | null; stdout: string; stderr: string }> {
     const child = spawn(process.execPath, [program, ...args, '--config', this.configFile()], {
-      env: this.environment,
+      env: { ...this.environment, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let [stdout, stderr] = ['', ''];
@@ -430,6 +445,7 @@ export class TestSystem {
           },
         ]),
       ),
+      ...options.configFor?.(region),
     };
     writeFileSync(this.configFile(region), JSON.stringify(config, null, 2));
   }
