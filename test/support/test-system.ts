@@ -76,7 +76,9 @@ export class TestSystem {
     const { storeAccess } = options;
     const scheme = storeAccess ? 'https' : 'http';
     const endpoints = servers.etcd.map((address) => `${scheme}://${address}`);
-    this.etcd = new EtcdClient({ endpoints, ...storeAccess });
+    // A login is slow, above all on a busy machine.
+    const patience = storeAccess ? { requestTimeoutMs: 10_000 } : {};
+    this.etcd = new EtcdClient({ endpoints, ...storeAccess }, patience);
     this.stores = this.locks.map((lock) => new EtcdLock(this.etcd, lock, { report: () => {} }));
     for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
     for (const region of this.regions) this.writeConfig(region);
