@@ -17,6 +17,12 @@ export class RefusedError extends BatonError {
   }
 }
 
+/**
+ * The server does not let us in, or not do this: a wrong password, a missing permission, a certificate that one of the
+ * two does not accept. Nothing was changed. Whoever runs the server can end it at any time, so it may pass.
+ */
+export class AccessError extends RefusedError {}
+
 /** No answer: the request may or may not have been applied. Settle it by a conflicting write, never by a read. */
 export class UnknownOutcomeError extends BatonError {
   constructor(message: string, cause?: unknown) {
@@ -30,3 +36,7 @@ export class LostError extends BatonError {
     super('LOST', message, cause);
   }
 }
+
+/** Asked again, it may work: when the server answers, or lets us in. */
+export const mayPass = (error: unknown): error is UnknownOutcomeError | AccessError =>
+  error instanceof UnknownOutcomeError || error instanceof AccessError;

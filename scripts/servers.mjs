@@ -90,7 +90,9 @@ export async function installServers({ forTests }) {
   if (failures.length > 0) throw new SetupError(failures.map((error) => error.message).join('\n'));
 }
 
-function isInstalled({ program, usable }) {
+function isInstalled({ program, usable, folder }) {
+  const versions = folder && existsSync(folder) ? readdirSync(folder) : [];
+  if (versions.some((version) => isExecutable(join(folder, version, 'bin', program)))) return true;
   const found = findProgram(program);
   return found !== undefined && (usable === undefined || usable(found));
 }
@@ -176,7 +178,7 @@ function keepServicesStopped() {
 /** Nor should they start at the next boot: Baton runs its own, on its own ports. */
 async function disableServices() {
   if (findProgram('systemctl')) {
-    const services = ['etcd', 'rabbitmq-server', 'epmd.service', 'epmd.socket', 'prometheus'];
+    const services = ['etcd', 'rabbitmq-server', 'epmd.service', 'epmd.socket', 'postgresql', 'prometheus'];
     await run('systemctl', ['disable', ...services]);
   }
 }

@@ -44,7 +44,7 @@ export type { Scheduled, ScheduleTime } from './client/operations';
 export type { PreflightAnswer } from './client/preflight';
 export { WorkflowsAwayError } from './client/region-workflows';
 export type { StatusReport } from './client/status-reader';
-export { RefusedError, UnknownOutcomeError } from '../activities/errors';
+export { AccessError, RefusedError, UnknownOutcomeError } from '../activities/errors';
 export { ConfigError } from './config/config-error';
 export type {
   Config,

@@ -1,9 +1,9 @@
 import os from 'node:os';
 import type { BatonClient } from '../client/baton-client';
-import { isExpected } from '../client/expected-error';
+import { isDenied, isExpected } from '../client/expected-error';
 import type { LockSettings } from '../config/config';
 import { chosenLocks } from './chosen-locks';
-import { CommandError } from './command-line';
+import { CommandError, UsageError } from './command-line';
 
 /** Options of the commands that leave a trace with a name. */
 export const whoOptions = {
@@ -33,9 +33,11 @@ export async function withClient<T>(
   }
 }
 
-/** The sentence for an operator, where a server did not answer or refused. */
-export const asCommandError = (error: unknown): unknown =>
-  isExpected(error) ? new CommandError(error.message, { cause: error }) : error;
+/** The sentence for an operator, where a server did not answer or refused; where it does not let us in, exit code 2. */
+export const asCommandError = (error: unknown): unknown => {
+  if (isDenied(error)) return new UsageError(error.message, { cause: error });
+  return isExpected(error) ? new CommandError(error.message, { cause: error }) : error;
+};
 
 /** Asks for every lock at once: one that fails must not hide what became of the others. */
 export const forEachLock = <T>(

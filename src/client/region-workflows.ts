@@ -68,4 +68,13 @@ export interface RegionWorkflows {
 /** Temporal, or the worker that should answer a query, did not answer. The message names the server's address. */
 export class WorkflowsAwayError extends Error {
   override readonly name = 'WorkflowsAwayError';
+
+  constructor(
+    message: string,
+    options?: ErrorOptions,
+    /** It does not let us in: a key, a permission, or a certificate that one side does not accept. */
+    readonly denied = false,
+  ) {
+    super(message, options);
+  }
 }

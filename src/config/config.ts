@@ -6,7 +6,7 @@ export interface Config {
   etcd: EtcdAddress;
   locks: LockSettings[];
   /** Temporal's connection comes from envconfig (`TEMPORAL_…`); these override it. */
-  temporal: { address?: string; namespace?: string; apiKey?: string };
+  temporal: TemporalAddress;
   /** Default 0.0.0.0:8080; port 0 takes any free one. */
   health: { host: string; port: number };
   /** ms between two comparisons of the views by a pod; 0: none. Default 30,000. */
@@ -17,19 +17,32 @@ export interface Config {
   logLevel: string;
 }
 
-export interface EtcdAddress {
+/** PEM files, read when a connection is made. */
+export interface TlsFiles {
+  /** Of the authority that the server's certificate is checked by. Default: the system's. */
+  caFile?: string;
+  /** The client certificate, together with its key. */
+  certFile?: string;
+  keyFile?: string;
+}
+
+export interface EtcdAddress extends TlsFiles {
   endpoints: string[];
   username?: string;
   password?: string;
-  /** PEM files, read at start. */
-  caFile?: string;
-  certFile?: string;
-  keyFile?: string;
   /** Where each member stands, by its name: what fails together. For `baton doctor`. */
   failureDomains?: Record<string, string>;
 }
 
-export interface RegionSettings {
+/** Any of the files means TLS. */
+export interface TemporalAddress extends TlsFiles {
+  address?: string;
+  namespace?: string;
+  apiKey?: string;
+}
+
+/** The PEM files are for `amqps://`. */
+export interface RegionSettings extends TlsFiles {
   name: string;
   /** AMQP address of this region's broker. Only this pod's region needs one; else empty when not given. */
   amqpUrl: string;

@@ -32,6 +32,9 @@ export const overrides: readonly Override[] = [
   { variable: 'BATON_TEMPORAL_ADDRESS', path: ['temporal', 'address'] },
   { variable: 'BATON_TEMPORAL_NAMESPACE', path: ['temporal', 'namespace'] },
   { variable: 'BATON_TEMPORAL_API_KEY', path: ['temporal', 'apiKey'], secret: true },
+  { variable: 'BATON_TEMPORAL_CA_FILE', path: ['temporal', 'caFile'] },
+  { variable: 'BATON_TEMPORAL_CERT_FILE', path: ['temporal', 'certFile'] },
+  { variable: 'BATON_TEMPORAL_KEY_FILE', path: ['temporal', 'keyFile'] },
   { variable: 'BATON_HEALTH_HOST', path: ['health', 'host'] },
   { variable: 'BATON_HEALTH_PORT', path: ['health', 'port'], parse: integer },
   { variable: 'BATON_VERIFY_INTERVAL_MS', path: ['verifyIntervalMs'], parse: integer },
@@ -39,11 +42,14 @@ export const overrides: readonly Override[] = [
 ];
 
 const brokerVariable = 'BATON_RABBITMQ_URL';
-/** Variables that each region has, its name appended. */
-const regionVariables = [
-  [brokerVariable, 'amqpUrl'],
-  ['BATON_RABBITMQ_MANAGEMENT_URL', 'managementUrl'],
-] as const;
+/** Variables that each region has, its name appended; those of the pod's own broker also without. */
+const regionVariables: readonly { common: string; setting: string; secret?: true; own?: true }[] = [
+  { common: brokerVariable, setting: 'amqpUrl', secret: true, own: true },
+  { common: 'BATON_RABBITMQ_CA_FILE', setting: 'caFile', own: true },
+  { common: 'BATON_RABBITMQ_CERT_FILE', setting: 'certFile', own: true },
+  { common: 'BATON_RABBITMQ_KEY_FILE', setting: 'keyFile', own: true },
+  { common: 'BATON_RABBITMQ_MANAGEMENT_URL', setting: 'managementUrl', secret: true },
+];
 
 /** `BATON_RABBITMQ_URL_US_EAST` for us-east. */
 export const regionVariable = (region: string, variable: string = brokerVariable): string =>
@@ -82,7 +88,7 @@ function brokerOverrides(
 ): Override[] {
   const regions = isMap(file.regions) ? Object.keys(file.regions) : [];
   const owners = new Map<string, string>();
-  const named = regionVariables.flatMap(([common, setting]) =>
+  const named = regionVariables.flatMap(({ common, setting, secret = false }) =>
     regions.map((name): Override => {
       const variable = regionVariable(name, common);
       const owner = owners.get(variable);
@@ -92,11 +98,16 @@ function brokerOverrides(
           expected: `must mean one region, but is the variable of ${owner} and of ${name}`,
         });
       owners.set(variable, name);
-      return { variable, path: ['regions', name, setting], secret: true };
+      return { variable, path: ['regions', name, setting], secret };
     }),
   );
   if (region === undefined || !regions.includes(region)) return named;
-  return [{ variable: brokerVariable, path: ['regions', region, 'amqpUrl'], secret: true }, ...named];
+  const own = regionVariables
+    .filter((each) => each.own)
+    .map(({ common, setting, secret = false }): Override => {
+      return { variable: common, path: ['regions', region, setting], secret };
+    });
+  return [...own, ...named];
 }
 
 function readVariable(

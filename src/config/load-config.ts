@@ -1,7 +1,7 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
-import type { Config, LockSettings, RegionSettings } from './config';
+import type { Config, LockSettings, RegionSettings, TlsFiles } from './config';
 import { ConfigError, type ConfigProblem } from './config-error';
 import { suggestion } from './closest-name';
 import { applyEnvironment, isMap, regionVariable } from './environment';
@@ -29,13 +29,15 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
   const { content, sources, problems } = applyEnvironment(readYaml(configFile), env, region);
   const { given, wrong } = checkShape(content, problems);
 
-  checkEtcd(given, wrong, path.dirname(configFile), problems);
-  const regions = checkRegions(given, wrong, region, problems);
+  const folder = path.dirname(configFile);
+  checkEtcd(given, wrong, folder, problems);
+  const regions = checkRegions(given, wrong, folder, region, problems);
+  checkTlsFiles('temporal', given.temporal ?? {}, wrong, folder, problems);
   const locks = checkLocks(
     given,
     wrong,
     {
-      folder: path.dirname(configFile),
+      folder,
       checkHandler: checkHandlers,
       regions: regions.map(({ name }) => name),
     },
@@ -44,20 +46,15 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withSource(problem, sources)));
 
   const { endpoints = [], ...access } = given.etcd ?? {};
-  const folder = path.dirname(configFile);
   return {
     regions,
     etcd: {
       endpoints: endpoints.map((endpoint) => endpoint.replace(/\/$/, '')),
       ...defined(access),
-      ...defined({
-        caFile: resolved(folder, access.caFile),
-        certFile: resolved(folder, access.certFile),
-        keyFile: resolved(folder, access.keyFile),
-      }),
+      ...tlsFiles(folder, access),
     },
     locks,
-    temporal: defined(given.temporal ?? {}),
+    temporal: { ...defined(given.temporal ?? {}), ...tlsFiles(folder, given.temporal ?? {}) },
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
     verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
     ...(given.audit && { audit: { file: path.resolve(folder, given.audit.file) } }),
@@ -147,47 +144,94 @@ function checkEtcd(given: GivenFile, wrong: Set<string>, folder: string, problem
       value: etcd.endpoints,
       expected: 'must be all http:// or all https://',
     });
-  for (const setting of ['caFile', 'certFile', 'keyFile'] as const) {
-    const file = etcd[setting];
-    if (file === undefined) continue;
-    const problem = unreadable(path.resolve(folder, file));
-    if (problem !== undefined)
-      problems.push({
-        setting: `etcd.${setting}`,
-        value: file,
-        expected: `must be a readable file: ${problem}`,
-      });
-    if (schemes.has('http:'))
-      problems.push({
-        setting: `etcd.${setting}`,
-        value: file,
-        expected: 'must not be given for http:// endpoints',
-      });
-  }
+  checkTlsFiles('etcd', etcd, wrong, folder, problems);
+  if (schemes.has('http:')) noFiles('etcd', etcd, 'http:// endpoints', problems);
   for (const [one, other] of [
     ['username', 'password'],
     ['password', 'username'],
-    ['certFile', 'keyFile'],
-    ['keyFile', 'certFile'],
   ] as const)
     if (etcd[one] !== undefined && etcd[other] === undefined && !wrong.has(`etcd.${other}`))
       problems.push({ setting: `etcd.${other}`, expected: `must be given together with ${one}` });
 }
 
+type GivenTls = { [K in keyof TlsFiles]?: string | undefined };
+const tlsSettings = ['caFile', 'certFile', 'keyFile'] as const;
+
+function checkTlsFiles(
+  prefix: string,
+  given: GivenTls,
+  wrong: Set<string>,
+  folder: string,
+  problems: ConfigProblem[],
+): void {
+  for (const name of tlsSettings) {
+    const file = given[name];
+    const problem = file === undefined ? undefined : whyNotPem(path.resolve(folder, file), name);
+    if (problem !== undefined)
+      problems.push({ setting: `${prefix}.${name}`, value: file, expected: `must be ${problem}` });
+  }
+  for (const [one, other] of [
+    ['certFile', 'keyFile'],
+    ['keyFile', 'certFile'],
+  ] as const)
+    if (given[one] !== undefined && given[other] === undefined && !wrong.has(`${prefix}.${other}`))
+      problems.push({ setting: `${prefix}.${other}`, expected: `must be given together with ${one}` });
+}
+
+function noFiles(prefix: string, given: GivenTls, what: string, problems: ConfigProblem[]): void {
+  for (const name of tlsSettings)
+    if (given[name] !== undefined)
+      problems.push({
+        setting: `${prefix}.${name}`,
+        value: given[name],
+        expected: `must not be given for ${what}`,
+      });
+}
+
+/** A file that is there and is no PEM would be found out only by the first connection. */
+function whyNotPem(file: string, name: (typeof tlsSettings)[number]): string | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'latin1');
+  } catch (error) {
+    return `a readable file: ${(error as Error).message}`;
+  }
+  const kind = name === 'keyFile' ? /-----BEGIN [A-Z ]*PRIVATE KEY-----/ : /-----BEGIN CERTIFICATE-----/;
+  return kind.test(text)
+    ? undefined
+    : `a PEM file with a ${name === 'keyFile' ? 'private key' : 'certificate'}`;
+}
+
+const tlsFiles = (folder: string, given: GivenTls): TlsFiles =>
+  defined({
+    caFile: resolved(folder, given.caFile),
+    certFile: resolved(folder, given.certFile),
+    keyFile: resolved(folder, given.keyFile),
+  });
+
 function checkRegions(
   given: GivenFile,
   wrong: Set<string>,
+  folder: string,
   own: string | undefined,
   problems: ConfigProblem[],
 ): RegionSettings[] {
   const regions = Object.entries(given.regions ?? {}).map(([name, settings]): RegionSettings => ({
     name,
     amqpUrl: settings?.amqpUrl ?? '',
+    ...tlsFiles(folder, settings ?? {}),
     ...defined({ managementUrl: settings?.managementUrl }),
   }));
   if (regions.length === 0 && !wrongBelow(wrong, 'regions'))
     problems.push({ setting: 'regions', expected: 'must be given: a map of at least one region by name' });
   checkNames('regions', regions, problems);
+  for (const { name, amqpUrl } of regions) {
+    // An operator's machine has the files of no region, and a pod those of its own.
+    if (own !== undefined && name !== own) continue;
+    const files = given.regions?.[name] ?? {};
+    if (own !== undefined) checkTlsFiles(`regions.${name}`, files, wrong, folder, problems);
+    if (amqpUrl.startsWith('amqp:')) noFiles(`regions.${name}`, files, 'an amqp:// address', problems);
+  }
   if (own === undefined || regions.length === 0) return regions;
   const region = regions.find(({ name }) => name === own);
   if (region === undefined) {
@@ -278,15 +322,6 @@ function removeAt(content: Record<string, unknown>, at: readonly PropertyKey[]):
   const end = list === -1 ? at.length : list + 1;
   const parent = valueAt(content, at.slice(0, end - 1));
   if (isMap(parent)) delete parent[String(at[end - 1])];
-}
-
-function unreadable(file: string): string | undefined {
-  try {
-    accessSync(file, constants.R_OK);
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
 }
 
 const resolved = (folder: string, file: string | undefined): string | undefined =>

@@ -135,6 +135,9 @@ const region = map({
   amqpUrl: z
     .string({ error: amqpRule })
     .refine((url) => hasScheme(url, ['amqp:', 'amqps:']), { error: amqpRule }),
+  caFile: text('the path of a PEM file'),
+  certFile: text('the path of a PEM file'),
+  keyFile: text('the path of a PEM file'),
   managementUrl: z.string({ error: managementRule }).refine(isManagementAddress, { error: managementRule }),
 }).partial();
 
@@ -165,6 +168,9 @@ export const fileSchema = map({
       .regex(/^[^\s/:@]+:\d{1,5}$|^\[[\da-f:.]+\]:\d{1,5}$/i, { error: temporalRule }),
     namespace: text('a namespace'),
     apiKey: text('an API key'),
+    caFile: text('the path of a PEM file'),
+    certFile: text('the path of a PEM file'),
+    keyFile: text('the path of a PEM file'),
   }).partial(),
   health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
   verifyIntervalMs: ms(0),

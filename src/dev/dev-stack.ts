@@ -1,13 +1,14 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EtcdCluster, startEtcdCluster } from './etcd-server';
+import { EtcdCluster, type ServerCertificate, startEtcdCluster } from './etcd-server';
+import { startPostgresServer, type PostgresServer } from './postgres-server';
 import { startRabbitmqServer, type RabbitmqServer } from './rabbitmq-server';
 import { Reaper } from './reaper';
 import { startTemporalServer, type TemporalServer } from './temporal-server';
 import { startToxiproxyServer, type ToxiproxyServer } from './toxiproxy-server';
 
-export type ServerKind = 'etcd' | 'rabbitmq' | 'temporal' | 'toxiproxy';
+export type ServerKind = 'etcd' | 'rabbitmq' | 'temporal' | 'toxiproxy' | 'postgres';
 
 export interface DevStackOptions {
   /** Which servers. Default: etcd, RabbitMQ and Temporal. */
@@ -16,6 +17,11 @@ export interface DevStackOptions {
   etcdMembers?: number;
   /** Data folders of single etcd members, by index. Default: below the stack's folder. */
   etcdDataDirs?: Record<number, string>;
+  /** Of etcd, for its clients, and its further flags. */
+  etcdTls?: ServerCertificate;
+  etcdFlags?: Record<string, string>;
+  /** RabbitMQ's, on a port beside the plain one. */
+  rabbitmqTls?: ServerCertificate;
   /** Whether RabbitMQ runs its management page. Default: false. */
   rabbitmqManagement?: boolean;
   /** Default: `default`. */
@@ -76,6 +82,11 @@ export class DevStack {
   /** @throws Error when this stack was started without Toxiproxy. */
   get toxiproxy(): ToxiproxyServer {
     return this.server('toxiproxy');
+  }
+
+  /** @throws Error when this stack was started without PostgreSQL. */
+  get postgres(): PostgresServer {
+    return this.server('postgres');
   }
 
   /**
@@ -188,8 +199,14 @@ async function startServer(
         stack.etcdAddresses = given.split(',').map((address) => address.trim());
         return given;
       }
-      const { etcdMembers: members = 1, etcdDataDirs: dataDirs = {} } = options;
-      const cluster = await startEtcdCluster({ ...own, members, dataDirs });
+      const {
+        etcdMembers: members = 1,
+        etcdDataDirs: dataDirs = {},
+        etcdTls: tls,
+        etcdFlags: flags,
+      } = options;
+      const secure = { ...(tls && { tls }), ...(flags && { flags }) };
+      const cluster = await startEtcdCluster({ ...own, members, dataDirs, ...secure });
       stack.add(kind, cluster);
       stack.etcdAddresses = cluster.addresses;
       return cluster.addresses.join(', ');
@@ -200,7 +217,8 @@ async function startServer(
         stack.rabbitmqUrl = given;
         return given;
       }
-      const server = await startRabbitmqServer({ ...own, management: options.rabbitmqManagement ?? false });
+      const { rabbitmqManagement: management = false, rabbitmqTls: tls } = options;
+      const server = await startRabbitmqServer({ ...own, management, ...(tls && { tls }) });
       stack.add(kind, server);
       stack.rabbitmqUrl = server.url;
       return server.url;
@@ -225,6 +243,11 @@ async function startServer(
       const server = await startToxiproxyServer(own);
       stack.add(kind, server);
       return 'ready';
+    }
+    case 'postgres': {
+      const server = await startPostgresServer(own);
+      stack.add(kind, server);
+      return server.url;
     }
   }
 }

@@ -14,6 +14,17 @@ export interface EtcdClusterOptions {
   dataDirs?: Record<number, string>;
   /** What the other members are told instead of a member's peer address: a proxy in front of it. */
   peerVia?: (name: string, address: string) => Promise<string>;
+  /** For clients; members talk to each other in the clear. With an authority, clients need a certificate of it. */
+  tls?: ServerCertificate;
+  /** More flags, without dashes: `{ 'auth-token-ttl': '2' }`. */
+  flags?: Record<string, string>;
+}
+
+/** PEM files of a server. */
+export interface ServerCertificate {
+  certFile: string;
+  keyFile: string;
+  clientCaFile?: string;
 }
 
 interface MemberPlan {
@@ -22,6 +33,8 @@ interface MemberPlan {
   peerPort: number;
   /** Where the other members reach it. Default: its own peer port. */
   peerAddress?: string;
+  /** Health without credentials, where clients need some. */
+  healthPort?: number;
   dataDir: string;
 }
 
@@ -32,6 +45,7 @@ export class EtcdMember extends Server {
     /** `--initial-cluster`: all members' names and peer URLs. */
     private readonly cluster: string,
     options: ServerOptions,
+    private readonly more: Pick<EtcdClusterOptions, 'tls' | 'flags'> = {},
   ) {
     super(plan.name, options);
   }
@@ -54,7 +68,8 @@ export class EtcdMember extends Server {
   }
 
   protected command(): Command {
-    const clientUrl = `http://127.0.0.1:${this.plan.clientPort}`;
+    const { tls, flags: given = {} } = this.more;
+    const clientUrl = `${tls ? 'https' : 'http'}://127.0.0.1:${this.plan.clientPort}`;
     const peerUrl = `http://127.0.0.1:${this.plan.peerPort}`;
     const flags = {
       name: this.plan.name,
@@ -69,6 +84,16 @@ export class EtcdMember extends Server {
       logger: 'zap',
       'log-outputs': 'stderr',
       'log-level': 'warn',
+      ...(tls && {
+        'cert-file': tls.certFile,
+        'key-file': tls.keyFile,
+        'listen-metrics-urls': `http://127.0.0.1:${this.plan.healthPort}`,
+        ...(tls.clientCaFile !== undefined && {
+          'client-cert-auth': 'true',
+          'trusted-ca-file': tls.clientCaFile,
+        }),
+      }),
+      ...given,
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     return { program: findProgram('etcd'), args, environment: environmentWithout('ETCD') };
@@ -76,7 +101,8 @@ export class EtcdMember extends Server {
 
   /** Healthy means: it has just read through the cluster's leader. */
   protected async probe(): Promise<void> {
-    const response = await fetch(`http://${this.address}/health`, { signal: AbortSignal.timeout(2_000) });
+    const address = this.more.tls ? `127.0.0.1:${this.plan.healthPort}` : this.address;
+    const response = await fetch(`http://${address}/health`, { signal: AbortSignal.timeout(2_000) });
     const { health } = (await response.json()) as { health?: string | boolean };
     if (String(health) !== 'true')
       throw new Error(`${this.address} answered that its health is ${String(health)}`);
@@ -124,6 +150,7 @@ export class EtcdCluster {
 export async function startEtcdCluster(options: EtcdClusterOptions): Promise<EtcdCluster> {
   const { folder, reaper, members = 1, dataDirs = {} } = options;
   const peerVia = options.peerVia ?? ((_name: string, address: string) => Promise.resolve(address));
+  const more = { ...(options.tls && { tls: options.tls }), ...(options.flags && { flags: options.flags }) };
   const names = Array.from({ length: members }, (_, index) => (members === 1 ? 'etcd' : `etcd-${index}`));
   const folders = names.map((name, index) => dataDirs[index] ?? join(folder, name));
   const memberFolders = folders.map((each) => join(each, 'member'));
@@ -131,18 +158,18 @@ export async function startEtcdCluster(options: EtcdClusterOptions): Promise<Etc
   return startOnFreePorts(async () => {
     // What an attempt on other ports has left behind names those ports.
     for (const each of fresh.filter(existsSync)) rmSync(each, { recursive: true });
-    const ports = await freePorts(2 * members);
+    const ports = await freePorts(3 * members);
     const plans = await Promise.all(
       names.map(async (name, index) => {
-        const peerPort = ports[2 * index + 1]!;
+        const [clientPort, peerPort, healthPort] = ports.slice(3 * index) as [number, number, number];
         const peerAddress = await peerVia(name, `127.0.0.1:${peerPort}`);
-        return { name, clientPort: ports[2 * index]!, peerPort, peerAddress, dataDir: folders[index]! };
+        return { name, clientPort, peerPort, healthPort, peerAddress, dataDir: folders[index]! };
       }),
     );
     const cluster = plans.map(({ name, peerAddress }) => `${name}=http://${peerAddress}`).join(',');
     return new EtcdCluster(
       plans.map(
-        (plan) => new EtcdMember(plan, cluster, { reaper, logFile: join(folder, `${plan.name}.log`) }),
+        (plan) => new EtcdMember(plan, cluster, { reaper, logFile: join(folder, `${plan.name}.log`) }, more),
       ),
     );
   });

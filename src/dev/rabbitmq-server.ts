@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { environmentWithout } from './etcd-server';
+import { environmentWithout, type ServerCertificate } from './etcd-server';
 import { findProgram } from './find-program';
 import { freePorts } from './free-port';
 import { acceptsConnections, Server, startOnFreePorts, type Command, type ServerOptions } from './server';
@@ -14,6 +14,8 @@ export interface RabbitmqOptions {
   folder: string;
   /** Whether to run the management plugin. Default: false. */
   management?: boolean;
+  /** Also takes connections with TLS. With an authority, clients need a certificate of it. */
+  tls?: ServerCertificate;
 }
 
 interface Ports {
@@ -21,6 +23,7 @@ interface Ports {
   distribution: number;
   epmd: number;
   management: number;
+  amqps?: number;
 }
 
 /** Data belong to the node's name, which must not change. It is unique because the port mapper is our own. */
@@ -57,6 +60,7 @@ export class RabbitmqServer extends Server {
     private readonly ports: Ports,
     private readonly management: boolean,
     options: ServerOptions,
+    private readonly tls?: ServerCertificate,
   ) {
     super('rabbitmq', options);
     this.epmd = new Epmd(ports.epmd, { ...options, logFile: join(folder, 'epmd.log') });
@@ -74,6 +78,11 @@ export class RabbitmqServer extends Server {
 
   get amqpPort(): number {
     return this.ports.amqp;
+  }
+
+  /** `127.0.0.1:port` for AMQP over TLS, if it takes that. */
+  get secureAddress(): string {
+    return `127.0.0.1:${this.ports.amqps}`;
   }
 
   /** The management page, if its plugin runs. */
@@ -172,6 +181,20 @@ export class RabbitmqServer extends Server {
       ...(this.management
         ? [`management.tcp.ip = 127.0.0.1`, `management.tcp.port = ${this.ports.management}`]
         : []),
+      ...(this.tls
+        ? [
+            `listeners.ssl.1 = 127.0.0.1:${this.ports.amqps}`,
+            `ssl_options.certfile = ${this.tls.certFile}`,
+            `ssl_options.keyfile = ${this.tls.keyFile}`,
+            ...(this.tls.clientCaFile === undefined
+              ? []
+              : [
+                  `ssl_options.cacertfile = ${this.tls.clientCaFile}`,
+                  'ssl_options.verify = verify_peer',
+                  'ssl_options.fail_if_no_peer_cert = true',
+                ]),
+          ]
+        : []),
       '',
     ].join('\n');
   }
@@ -179,10 +202,11 @@ export class RabbitmqServer extends Server {
 
 /** Starts RabbitMQ on free ports of 127.0.0.1 and waits until it accepts AMQP connections. */
 export async function startRabbitmqServer(options: RabbitmqOptions): Promise<RabbitmqServer> {
-  const { folder, reaper, management = false } = options;
+  const { folder, reaper, management = false, tls } = options;
   return startOnFreePorts(async () => {
-    const [amqp, distribution, epmd, http] = (await freePorts(4)) as [number, number, number, number];
-    const ports = { amqp, distribution, epmd, management: http };
-    return new RabbitmqServer(folder, ports, management, { reaper, logFile: join(folder, 'rabbitmq.log') });
+    const [amqp = 0, distribution = 0, epmd = 0, http = 0, amqps = 0] = await freePorts(5);
+    const ports = { amqp, distribution, epmd, management: http, amqps };
+    const own = { reaper, logFile: join(folder, 'rabbitmq.log') };
+    return new RabbitmqServer(folder, ports, management, own, tls);
   });
 }

@@ -12,6 +12,8 @@ export interface Command {
   args: string[];
   /** The whole environment of the process. Default: this process's. */
   environment?: NodeJS.ProcessEnv;
+  /** Whom it runs as. Default: as this process. */
+  account?: { uid: number; gid: number };
 }
 
 export interface ServerOptions {
@@ -46,6 +48,9 @@ export class ServerStartError extends Error {
 export abstract class Server {
   private child: ChildProcess | undefined;
   private exit: Promise<void> = Promise.resolve();
+
+  /** Asks it to end, without waiting for its clients. */
+  protected readonly stopSignal: NodeJS.Signals = 'SIGTERM';
 
   protected constructor(
     readonly serverName: string,
@@ -104,8 +109,8 @@ export abstract class Server {
   /** Asks the server to end, kills it if it has not after 10 s, and waits until it is gone. Idempotent. */
   async stop(): Promise<void> {
     if (this.child === undefined) return;
-    this.signal('SIGTERM');
-    this.signal('SIGCONT'); // Otherwise a paused server would not see the SIGTERM.
+    this.signal(this.stopSignal);
+    this.signal('SIGCONT'); // Otherwise a paused server would not see it.
     await this.untilGone(STOP_LIMIT_MS);
     await this.kill();
   }
@@ -134,7 +139,7 @@ export abstract class Server {
     await this.start();
   }
 
-  private launch({ program, args, environment }: Command): void {
+  private launch({ program, args, environment, account }: Command): void {
     mkdirSync(dirname(this.options.logFile), { recursive: true });
     const log = openSync(this.options.logFile, 'a');
     const child = spawn(program, args, {
@@ -143,6 +148,7 @@ export abstract class Server {
       detached: true,
       cwd: dirname(this.options.logFile),
       env: { ...(environment ?? process.env), ...this.options.reaper.environment },
+      ...account,
     });
     closeSync(log);
     this.child = child;

@@ -31,10 +31,7 @@ export async function checkEtcd({
   const findings = members.flatMap(({ findings: own }) => own);
   const trips = members.flatMap(({ trip }) => trip ?? []);
   if (trips.length === 0) return { findings, etcd: null };
-  const [client, admin] = [
-    new EtcdClient(etcd, { requestTimeoutMs: limitMs }),
-    new Etcd3({ ...connectionOptions(etcd, limitMs), hosts: etcd.endpoints }),
-  ];
+  const [client, admin] = [new EtcdClient(etcd, { requestTimeoutMs: limitMs }), adminClient(etcd)];
   try {
     for (const { name } of locks) findings.push(await checkPermission(client, name));
     findings.push(...(await checkQuorum(admin, etcd)));
@@ -44,6 +41,18 @@ export async function checkEtcd({
   }
   const best = trips.reduce((a, b) => (a.median <= b.median ? a : b));
   return { findings, etcd: best };
+}
+
+/** For etcd's maintenance and cluster services, which Baton itself does not use. */
+function adminClient(address: EtcdAddress): Etcd3 {
+  const { endpoints, username, password } = address;
+  const callOptions = () => ({ deadline: Date.now() + limitMs });
+  const login = username !== undefined && password !== undefined;
+  return new Etcd3({
+    ...connectionOptions(address, limitMs),
+    hosts: endpoints,
+    ...(login && { auth: { username, password, callOptions } }),
+  });
 }
 
 async function checkEndpoint(
@@ -63,7 +72,7 @@ async function checkEndpoint(
     };
   }
   const findings = [trips.ok(`a linearizable read takes ${roundTripText(trip)}`)];
-  const admin = new Etcd3({ ...connectionOptions(own, limitMs), hosts: endpoint });
+  const admin = adminClient(own);
   const versions = findingsOf('versions', `etcd ${endpoint}`);
   try {
     const { version } = await admin.maintenance.status();

@@ -13,7 +13,7 @@ import {
   type IWatchRequest,
   type IWatchResponse,
 } from 'etcd3';
-import { LostError, RefusedError, UnknownOutcomeError } from '../../activities/errors';
+import { AccessError, LostError, RefusedError, UnknownOutcomeError } from '../../activities/errors';
 import type { EtcdAddress } from '../config/config';
 import { EtcdEndpoint, type EndpointFailure, type WatchedStream } from './etcd-endpoint';
 
@@ -26,6 +26,10 @@ export interface EtcdClientOptions {
 const retryPauseMs = 50;
 /** A second bound beside the time: no request is sent more often than this. */
 const maxAttempts = 40;
+/** Within one request. More than one only where etcd's tokens run out faster than it answers. */
+const maxLogins = 3;
+/** etcd hashes the password on purpose slowly: on a busy machine, longer than a request may take. Requests join it. */
+const minLoginMs = 5_000;
 
 /**
  * Requests to an etcd cluster, one endpoint at a time: the one that answered last is asked again, one that
@@ -33,7 +37,9 @@ const maxAttempts = 40;
  * not sent. Every method ends within `requestTimeoutMs` and throws
  * - `UnknownOutcomeError` when no definite answer came: it may have been applied, or be applied later;
  * - `LostError` when etcd says that a lease in it is gone (nothing was applied);
- * - `RefusedError` for every other definite refusal, such as a wrong password (nothing was applied).
+ * - `AccessError` for a wrong password, a missing permission, or a certificate that one side does not accept (nothing
+ *   was applied);
+ * - `RefusedError` for every other definite refusal (nothing was applied).
  */
 export class EtcdClient {
   readonly requestTimeoutMs: number;
@@ -48,7 +54,12 @@ export class EtcdClient {
     this.requestTimeoutMs = options.requestTimeoutMs ?? 1_000;
     if (address.endpoints.length === 0) throw new RefusedError('no etcd endpoint is configured');
     const shared = connectionOptions(address, this.requestTimeoutMs);
-    this.endpoints = address.endpoints.map((name) => new EtcdEndpoint(name, shared));
+    const { username, password } = address;
+    const user =
+      username === undefined || password === undefined
+        ? null
+        : { username, password, timeoutMs: Math.max(this.requestTimeoutMs, minLoginMs) };
+    this.endpoints = address.endpoints.map((name) => new EtcdEndpoint(name, shared, user));
   }
 
   /** `safe`: the transaction may be repeated, as a read-only one may. */
@@ -125,7 +136,7 @@ export class EtcdClient {
   ): Promise<T> {
     const began = performance.now();
     const failures = new Map<string, EndpointFailure>();
-    let tokenRenewed = false;
+    let logins = 0;
     for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
       if (this.closed) throw closedError(what);
       const leftMs = began + this.requestTimeoutMs - performance.now();
@@ -140,25 +151,37 @@ export class EtcdClient {
         const failure = error as EndpointFailure;
         failures.set(endpoint.name, failure);
         const sentence = `etcd at ${endpoint.name} refused to ${what}: ${failure.message}`;
+        const as = this.address.username === undefined ? 'without a user name' : 'as the configured user';
+        if (failure.kind === 'denied') throw new AccessError(`${sentence} (${as})`, failure);
         if (failure.kind === 'lease-gone') throw new LostError(sentence, failure);
         if (failure.kind === 'refused') throw new RefusedError(sentence, failure);
         if (failure.kind === 'token-expired') {
-          if (tokenRenewed) throw new RefusedError(sentence, failure);
-          tokenRenewed = true;
-          endpoint.forgetLogin();
+          // The endpoint has forgotten it, and logs in again.
+          logins += 1;
+          if (logins > maxLogins || this.address.username === undefined)
+            throw new AccessError(`${sentence} (${as})`, failure);
           continue;
         }
         if (this.preferred === index) this.preferred = (index + 1) % this.endpoints.length;
         if (failure.kind === 'no-answer' && !safe) break;
+        if (this.isUntrusted(failures)) break;
         if (attempt >= this.endpoints.length) await sleep(retryPauseMs);
       }
     }
     const waitedMs = Math.round(performance.now() - began);
     const tried = [...failures.values()].map((f) => `${f.endpoint}: ${f.message}`).join('; ');
+    const last = [...failures.values()].at(-1);
+    if (this.isUntrusted(failures)) throw new AccessError(`no secure connection to etcd (${tried})`, last);
     throw new UnknownOutcomeError(
       `etcd gave no answer within ${waitedMs} ms when asked to ${what} (${tried || 'no attempt was made'})`,
-      [...failures.values()].at(-1),
+      last,
     );
+  }
+
+  /** By every endpoint's last word. */
+  private isUntrusted(failures: ReadonlyMap<string, EndpointFailure>): boolean {
+    const kinds = [...failures.values()].map(({ kind }) => kind);
+    return kinds.length === this.endpoints.length && kinds.every((kind) => kind === 'untrusted');
   }
 
   private endpoint(index: number): EtcdEndpoint {
@@ -172,9 +195,9 @@ function closedError(what: string): RefusedError {
   return new RefusedError(`the etcd client is closed; it was asked to ${what}`);
 }
 
-/** What every connection to etcd has in common. */
+/** What every connection to etcd has in common, but the login. */
 export function connectionOptions(address: EtcdAddress, requestTimeoutMs: number): Omit<IOptions, 'hosts'> {
-  const { caFile, certFile, keyFile, username, password } = address;
+  const { caFile, certFile, keyFile } = address;
   const pem = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
   return {
     ...(caFile !== undefined || certFile !== undefined || keyFile !== undefined
@@ -186,9 +209,6 @@ export function connectionOptions(address: EtcdAddress, requestTimeoutMs: number
             certChain: pem(certFile),
           } as NonNullable<IOptions['credentials']>,
         }
-      : {}),
-    ...(username !== undefined && password !== undefined
-      ? { auth: { username, password, callOptions: () => ({ deadline: Date.now() + requestTimeoutMs }) } }
       : {}),
     // etcd3's own retries and circuit breakers turn a stall of 1.5 s into 6.5 s of refusals.
     faultHandling: { host: () => noop, global: noop },

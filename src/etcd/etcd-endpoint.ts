@@ -1,12 +1,16 @@
 import { Etcd3, type IDuplexStream, type IOptions } from 'etcd3';
+import { tlsSentence } from '../config/tls-check';
 
 /**
  * What a failed attempt means:
  * - `not-sent`: it certainly did not reach etcd, so it may be sent again, to whomever;
  * - `no-answer`: it may have been applied or be applied later;
- * - `lease-gone`, `token-expired`, `refused`: etcd answered, and nothing was applied.
+ * - `untrusted`: neither, because one side does not accept the other's certificate;
+ * - `lease-gone`, `token-expired`, `denied`, `refused`: etcd answered, and nothing was applied; `denied` is about the
+ *   login or its permissions.
  */
-export type FailureKind = 'not-sent' | 'no-answer' | 'lease-gone' | 'token-expired' | 'refused';
+export type FailureKind =
+  'not-sent' | 'no-answer' | 'untrusted' | 'lease-gone' | 'token-expired' | 'denied' | 'refused';
 
 export class EndpointFailure extends Error {
   constructor(
@@ -33,7 +37,13 @@ type UnaryMethod<T> = (
 ) => Call;
 type StreamMethod<Q, A> = (metadata: unknown, options: { deadline?: number }) => IDuplexStream<Q, A>;
 
-type Service = 'KV' | 'Lease' | 'Watch';
+type Service = 'KV' | 'Lease' | 'Watch' | 'Auth';
+
+/** What `withConnection` hands out; only this much of gRPC's class is used. */
+interface Metadata {
+  clone(): Metadata;
+  set(key: string, value: string): void;
+}
 
 /** Reaches etcd3's connection pool, and passes failures as values: the pool closes all of a host's channels for each one it sees. */
 class Connection extends Etcd3 {
@@ -42,6 +52,7 @@ class Connection extends Etcd3 {
     method: string,
     payload: unknown,
     deadline: number,
+    token: string | null,
     wanted: () => boolean,
     sent: (call: Call) => void,
   ): Promise<{ error: unknown } | { answer: T } | 'unwanted'> {
@@ -52,15 +63,20 @@ class Connection extends Etcd3 {
           if (!wanted()) return resolve('unwanted');
           const stub = client as unknown as Record<string, UnaryMethod<T>>;
           const done: Callback<T> = (error, answer) => resolve(error ? { error } : { answer: answer as T });
-          sent(stub[method]!(payload, metadata, { deadline }, done));
+          sent(stub[method]!(payload, withToken(metadata, token), { deadline }, done));
         }),
     );
   }
 
-  stream<Q, A>(service: Service, method: string, deadline?: number): Promise<IDuplexStream<Q, A>> {
+  stream<Q, A>(
+    service: Service,
+    method: string,
+    token: string | null,
+    deadline?: number,
+  ): Promise<IDuplexStream<Q, A>> {
     return this.pool.withConnection(service, ({ client, metadata }) => {
       const stub = client as unknown as Record<string, StreamMethod<Q, A>>;
-      const own = metadata.clone();
+      const own = withToken(metadata, token);
       // A member that lost its leader ends the stream instead of going on with what it last knew.
       own.set('hasleader', 'true');
       const stream = stub[method]!(own, deadline === undefined ? {} : { deadline });
@@ -68,6 +84,47 @@ class Connection extends Etcd3 {
       stream.on('error', () => undefined);
       return stream;
     });
+  }
+}
+
+function withToken(metadata: Metadata, token: string | null): Metadata {
+  const own = metadata.clone();
+  if (token !== null) own.set('token', token);
+  return own;
+}
+
+const deniedPauseMs = 1_000;
+
+/**
+ * One login for all requests of an endpoint. etcd3's own keeps a connection open for each login, which etcd asks for
+ * anew whenever a token has run out, and a watch would go on with the token that it began with.
+ */
+class Login {
+  private token: Promise<string | null> | null = null;
+
+  constructor(private readonly ask: () => Promise<string | null>) {}
+
+  /** `null` where etcd wants none. Throws as a request does. */
+  current(): Promise<string | null> {
+    if (this.token) return this.token;
+    const token = this.ask();
+    this.token = token;
+    // A wrong password costs etcd as much as a right one; all who ask within the pause are told the same.
+    token.catch((error: EndpointFailure) => {
+      if (error.kind === 'denied') setTimeout(() => this.drop(token), deniedPauseMs).unref();
+      else this.drop(token);
+    });
+    return token;
+  }
+
+  /** Of many requests that were refused with the same token, the first one has the next one fetched. */
+  async forget(refused: string | null): Promise<void> {
+    const { token } = this;
+    if (token && (await token.catch(() => null)) === refused) this.drop(token);
+  }
+
+  private drop(token: Promise<string | null>): void {
+    if (this.token === token) this.token = null;
   }
 }
 
@@ -109,7 +166,7 @@ class Line {
     this.renew();
   }
 
-  /** Forgets connection and login token. Requests already under way go on over the old one. */
+  /** Requests already under way go on over the old one. */
   renew(): void {
     const old = this.connection;
     this.connection = new Connection(this.options);
@@ -133,29 +190,55 @@ export interface WatchedStream<Q, A> {
 export class EtcdEndpoint {
   private readonly requests: Line;
   private readonly watches: Line;
+  private readonly login: Login | null;
   private closed = false;
 
+  /** `user`: with the bound on a login, in ms. */
   constructor(
     readonly name: string,
     options: Omit<IOptions, 'hosts'>,
+    user: { username: string; password: string; timeoutMs: number } | null,
   ) {
     this.requests = new Line({ ...options, hosts: name });
     this.watches = new Line({ ...options, hosts: name });
+    this.login = user && new Login(() => this.logIn(user));
   }
 
   /** Throws only `EndpointFailure`, `timeoutMs` later at the latest. */
-  async unary<T>(service: Service, method: string, payload: unknown, timeoutMs: number): Promise<T> {
-    const began = performance.now();
-    let call: Call | null = null;
-    let expired = false;
-    const outcome = this.requests.current.unary<T>(
+  unary<T>(service: Service, method: string, payload: unknown, timeoutMs: number): Promise<T> {
+    return this.send(
       service,
       method,
       payload,
-      Date.now() + timeoutMs,
-      () => !expired,
-      (sent) => (call = sent),
+      timeoutMs,
+      () => this.login?.current() ?? Promise.resolve(null),
     );
+  }
+
+  private async send<T>(
+    service: Service,
+    method: string,
+    payload: unknown,
+    timeoutMs: number,
+    logIn: () => Promise<string | null>,
+  ): Promise<T> {
+    const began = performance.now();
+    const deadline = Date.now() + timeoutMs;
+    let call: Call | null = null;
+    let expired = false;
+    let token: string | null = null;
+    const outcome = logIn().then((current) => {
+      token = current;
+      return this.requests.current.unary<T>(
+        service,
+        method,
+        payload,
+        deadline,
+        token,
+        () => !expired,
+        (sent) => (call = sent),
+      );
+    });
     // Nobody awaits it any more when the timer wins.
     outcome.catch(() => undefined);
     let timer: NodeJS.Timeout | undefined;
@@ -176,16 +259,39 @@ export class EtcdEndpoint {
       this.requests.answered();
       return result.answer;
     } catch (error) {
-      throw this.failed(error, call !== null, began);
+      throw await this.failed(error, call !== null, began, token);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  private async logIn(user: {
+    username: string;
+    password: string;
+    timeoutMs: number;
+  }): Promise<string | null> {
+    const { username: name, password, timeoutMs } = user;
+    try {
+      const question = { name, password };
+      const unknown = (): Promise<null> => Promise.resolve(null);
+      const answer = await this.send<{ token: string }>('Auth', 'authenticate', question, timeoutMs, unknown);
+      return answer.token;
+    } catch (error) {
+      // As etcd's own client does: who turns authentication off for a repair must not stop those who have a password.
+      if ((error as EndpointFailure).message.includes('authentication is not enabled')) return null;
+      throw error;
     }
   }
 
   /** One question and one answer over a stream of its own, which is closed afterwards in any case. */
   async exchange<Q, A>(service: Service, method: string, question: Q, timeoutMs: number): Promise<A> {
     const began = performance.now();
-    const opening = this.requests.current.stream<Q, A>(service, method, Date.now() + timeoutMs);
+    let token: string | null = null;
+    const deadline = Date.now() + timeoutMs;
+    const opening = (this.login?.current() ?? Promise.resolve(null)).then((current) => {
+      token = current;
+      return this.requests.current.stream<Q, A>(service, method, token, deadline);
+    });
     let timer: NodeJS.Timeout | undefined;
     let expired = false;
     let stream: IDuplexStream<Q, A> | null = null;
@@ -211,14 +317,15 @@ export class EtcdEndpoint {
       return answer;
     } catch (error) {
       (stream as IDuplexStream<Q, A> | null)?.cancel();
-      throw this.failed(error, stream !== null, began);
+      throw await this.failed(error, stream !== null, began, token);
     } finally {
       clearTimeout(timer);
     }
   }
 
   async watch<Q, A>(): Promise<WatchedStream<Q, A>> {
-    const stream = await this.watches.current.stream<Q, A>('Watch', 'watch');
+    const token = (await this.login?.current()) ?? null;
+    const stream = await this.watches.current.stream<Q, A>('Watch', 'watch', token);
     return {
       stream,
       answered: () => this.watches.answered(),
@@ -228,11 +335,6 @@ export class EtcdEndpoint {
     };
   }
 
-  /** For a login token that etcd does not accept any more. */
-  forgetLogin(): void {
-    if (!this.closed) this.requests.renew();
-  }
-
   close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -240,10 +342,16 @@ export class EtcdEndpoint {
     this.watches.close();
   }
 
-  private failed(error: unknown, sent: boolean, began: number): EndpointFailure {
+  private async failed(
+    error: unknown,
+    sent: boolean,
+    began: number,
+    token: string | null,
+  ): Promise<EndpointFailure> {
     const failure =
       error instanceof EndpointFailure ? error : new EndpointFailure(...explain(error, sent, this.name));
-    const answered = failure.kind !== 'not-sent' && failure.kind !== 'no-answer';
+    if (failure.kind === 'token-expired') await this.login?.forget(token);
+    const answered = !['not-sent', 'no-answer', 'untrusted'].includes(failure.kind);
     if (answered) this.requests.answered();
     else if (!this.closed) this.requests.silentSince(began);
     return failure;
@@ -261,19 +369,28 @@ const definiteCodes = [3, 7, 12, 16];
 /** UNKNOWN, DEADLINE_EXCEEDED, ABORTED, INTERNAL, UNAVAILABLE: etcd uses them also for what is still on its way. */
 const openCodes = [2, 4, 10, 13, 14];
 
+/** The token has run out, is of a former revision of the users, or was not sent as none was wanted before. */
+const staleLogin = /invalid auth token|revision of auth store is old|user name is empty/;
+/** OpenSSL's and Node's words, in a connection that could not be made; both sides check the other's certificate. */
+const untrusted = /certificate|self.signed|altname|SSL alert|unknown ca/i;
+
 function explain(error: unknown, sent: boolean, endpoint: string): [FailureKind, string, string, unknown] {
   // A gRPC error has both, one of etcd3 neither.
   const { code, details } = error as { code?: number; details?: string };
   const message = details || (error instanceof Error && error.message) || 'unknown error';
   const kind = ((): FailureKind => {
     if (message.includes('requested lease not found')) return 'lease-gone';
-    if (message.includes('invalid auth token')) return 'token-expired';
-    if (/authentication failed|permission denied/.test(message)) return 'refused';
+    if (staleLogin.test(message)) return 'token-expired';
+    if (/authentication failed|permission denied|permission is not granted/.test(message)) return 'denied';
+    if (untrusted.test(message)) return 'untrusted';
     if (!sent || neverSent.some((sentence) => message.includes(sentence))) return 'not-sent';
     if (typeof code !== 'number' || openCodes.includes(code)) return 'no-answer';
     // Any other code may come from gRPC itself (an answer too large, say) unless the words are etcd's.
     const said = definiteCodes.includes(code) || /etcdserver:|mvcc:|auth:|lease:/.test(message);
     return said ? 'refused' : 'no-answer';
   })();
-  return [kind, endpoint, message, error];
+  if (kind !== 'untrusted') return [kind, endpoint, message, error];
+  // gRPC's sentence around the reason, and OpenSSL's details after it.
+  const reason = message.replace(/^.*Last error: (?:Error: )?/s, '').replace(/\.? Resolution note:.*$/s, '');
+  return [kind, endpoint, tlsSentence({ message: reason }) ?? reason, error];
 }

@@ -83,7 +83,7 @@ export class RangeSession {
     if (this.session && !this.session.closed && !this.session.destroyed) return this.session;
     if (this.closed || performance.now() < this.retryAt) return null;
     const name = this.address.endpoints[this.index % this.address.endpoints.length] ?? '';
-    const authority = `${this.tls ? 'https' : 'http'}://${name.replace(/^https?:\/\//, '')}`;
+    const authority = /^https?:/.test(name) ? name : `http://${name}`;
     const session = connect(authority, this.tls ?? {});
     // It is for reads only; nothing lives on for its sake.
     session.unref();

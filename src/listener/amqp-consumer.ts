@@ -3,12 +3,15 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type Channel, type ChannelModel, type ConfirmChannel, type ConsumeMessage } from 'amqplib';
 import type { Logger } from 'pino';
-import type { QueueSettings } from '../config/config';
+import type { QueueSettings, TlsFiles } from '../config/config';
+import { readTlsFiles } from '../config/tls-files';
 import { AckBatch } from './ack-batch';
 import { prepareTopology } from './amqp-topology';
 
 export interface AmqpConsumerOptions {
   url: string;
+  /** For `amqps://`; read at each connection, so that renewed ones are used. */
+  tls?: TlsFiles;
   queue: QueueSettings;
   /** Under which the broker lists the connection, and closes it when the lock is taken by force. */
   connectionName: string;
@@ -229,10 +232,11 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   }
 
   private async connectOnce(): Promise<ChannelModel> {
-    const { url, queue, connectionName } = this.options;
+    const { url, tls = {}, queue, connectionName } = this.options;
     const address = new URL(url);
     address.searchParams.set('heartbeat', String(queue.heartbeatSeconds));
     const connection = await connect(address.href, {
+      ...readTlsFiles(tls),
       noDelay: true,
       timeout: connectTimeoutMs,
       clientProperties: { connection_name: connectionName },

@@ -55,8 +55,12 @@ async function attempt(
   try {
     await step(channel);
   } catch (error) {
-    const { message } = error as Error;
-    throw new Error(`${sentence} (${message.replace(/^.*?with message "(.*)"$/s, '$1')})`, { cause: error });
+    const words = (error as Error).message.replace(/^.*?with message "(.*)"$/s, '$1');
+    // About the user, whatever is the matter with the queue.
+    const message = words.startsWith('ACCESS_REFUSED')
+      ? `the broker does not permit it: ${words}`
+      : `${sentence} (${words})`;
+    throw new Error(message, { cause: error });
   }
   await channel.close();
 }

@@ -1,4 +1,4 @@
-import type { EtcdAddress, LockSettings } from '../config/config';
+import type { EtcdAddress, LockSettings, TlsFiles } from '../config/config';
 
 /**
  * Messages between an agent and its listener process (Node IPC, `serialization: 'advanced'`). Times named
@@ -90,6 +90,8 @@ export interface ListenerStats {
 export interface ListenerLock {
   settings: LockSettings;
   amqpUrl: string;
+  /** For `amqps://`. */
+  amqpTls?: TlsFiles;
 }
 
 /** The watchdog's pipe in the listener process. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { AuditFile } from '../audit/audit-file';
 import type { Config, LockSettings } from '../config/config';
+import { tlsFilesOf } from '../config/tls-files';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
 import { lockLogger } from '../telemetry/logger';
@@ -172,7 +173,11 @@ export class Agent implements HealthPort {
           region: this.identity.region,
           pod: this.identity.pod,
           etcd: config.etcd,
-          locks: locks.map((settings) => ({ settings, amqpUrl: broker.amqpUrl })),
+          locks: locks.map((settings) => ({
+            settings,
+            amqpUrl: broker.amqpUrl,
+            amqpTls: tlsFilesOf(broker),
+          })),
           logLevel: config.logLevel,
         };
         const group = new ListenerGroup(init, locks, this.logger);

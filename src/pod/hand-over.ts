@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LostError, UnknownOutcomeError } from '../../activities/errors';
+import { LostError, mayPass } from '../../activities/errors';
 import type {
   DrainAndHandOverInput,
   HandOverOutcome,
@@ -371,7 +371,7 @@ export class HandOver {
         if (view.holder?.token === running.token && view.revision <= seen)
           return { outcome: 'refused', why, view };
       } catch (error) {
-        if (!(error instanceof UnknownOutcomeError)) throw error;
+        if (!mayPass(error)) throw error;
         why = error.message;
         agent.logger.warn({ token: running.token, reason: why }, 'hand-over not answered; settling it');
         // Accepted: the unanswered one compares this key and can no longer be applied. Refused: it was.
@@ -405,7 +405,7 @@ export class HandOver {
           this.agent.loseLease(error.message);
           return null;
         }
-        if (!(error instanceof UnknownOutcomeError)) throw error;
+        if (!mayPass(error)) throw error;
         this.agent.logger.warn({ token: running.token, reason: error.message }, 'no answer; asking again');
         await sleep(settlePauseMs);
       }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { LostError, UnknownOutcomeError } from '../../activities/errors';
+import { AccessError, LostError, UnknownOutcomeError } from '../../activities/errors';
 import type { LockStore, LockView } from './lock-store';
 import { type ConfirmedExtension, type Moment, now } from './lease-clock';
 
@@ -20,13 +20,15 @@ export interface KeeperReports {
 /**
  * Extends one lease every `intervalMs`, from its grant until `stop`. An extension counts only when a
  * linearizable read, begun after the keepalive's answer, shows this pod's candidate key on this lease, under
- * the same raft term: keepalives do not go through raft, and a deposed leader confirms them for seconds.
+ * the same raft term: keepalives do not go through raft, and a deposed leader confirms them for seconds. While etcd
+ * refuses that read, for a password or a permission, the lease is not extended at all.
  */
 export class Keeper {
   private timer: NodeJS.Timeout | null = null;
   private running: Promise<ExtensionOutcome> | null = null;
   private stopped = false;
   private lastConfirmed: ConfirmedExtension | null = null;
+  private denied = false;
 
   constructor(
     private readonly store: LockStore,
@@ -76,6 +78,9 @@ export class Keeper {
 
   private async extendOnce(sent: Moment): Promise<ExtensionOutcome> {
     try {
+      // etcd extends a lease also for those whom it tells nothing: the lock would stay with a pod that cannot work.
+      if (this.denied) await this.store.read();
+      this.denied = false;
       const answer = await this.store.keepAlive(this.leaseId);
       const view = await this.store.read();
       if (this.stopped) return this.report('unconfirmed', 'the keeper was stopped');
@@ -90,6 +95,11 @@ export class Keeper {
     } catch (error) {
       if (error instanceof LostError) return this.lose(error.message);
       if (error instanceof UnknownOutcomeError) return this.report('unknown', error.message);
+      if (error instanceof AccessError) {
+        if (!this.denied) this.logger.error({ reason: error.message }, 'etcd does not let this pod in');
+        this.denied = true;
+        return this.report('unknown', error.message);
+      }
       // A defect, not a decision: treated like no answer, so that the deadline decides.
       this.logger.error({ err: error }, 'extension failed unexpectedly');
       return this.report('unknown', String(error));

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { LostError, UnknownOutcomeError } from '../../activities/errors';
+import { AccessError, LostError, mayPass, UnknownOutcomeError } from '../../activities/errors';
 import type { Attempt, AwaitTenureResult, Failback, Receipt, Tenure } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
 import type { AuditTrail } from './audit-trail';
@@ -414,6 +414,8 @@ export class LockAgent {
     if (error instanceof LostError) this.loseLease(error.message);
     else if (error instanceof UnknownOutcomeError)
       this.logger.warn({ reason: error.message }, 'etcd did not answer; trying again');
+    else if (error instanceof AccessError)
+      this.logger.warn({ reason: error.message }, 'etcd does not let this pod in; trying again');
     else this.logger.error({ err: error }, 'reconciliation failed unexpectedly');
   }
 
@@ -565,7 +567,7 @@ export class LockAgent {
         by: this.identity.pod,
       });
     } catch (error) {
-      if (!(error instanceof UnknownOutcomeError)) throw error;
+      if (!mayPass(error)) throw error;
       this.attempt('unknown', error.message);
       // The transaction compares the candidate key: once that is written again it can no longer be applied,
       // and what etcd shows then is what happened.

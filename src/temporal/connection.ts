@@ -1,6 +1,8 @@
 import { Client, Connection } from '@temporalio/client';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
-import type { Config } from '../config/config';
+import type { Config, TemporalAddress } from '../config/config';
+import { hasTlsFiles, readTlsFiles } from '../config/tls-files';
+import { whyNotSecure } from '../config/tls-check';
 import { RegionClient } from './region-client';
 import { TemporalAwayError } from './temporal-away-error';
 
@@ -47,14 +49,28 @@ export async function connectTemporal(config: Config): Promise<Client> {
 export function temporalTarget({ temporal }: Config): ClientConnectConfig {
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
   const { address, apiKey } = temporal;
+  const tls = tlsOf(temporal, connectionOptions.tls);
   return {
     namespace: temporal.namespace ?? namespace,
     connectionOptions: {
       ...connectionOptions,
       ...(address === undefined ? {} : { address }),
-      // A key needs TLS, unless the profile says otherwise.
-      ...(apiKey === undefined ? {} : { apiKey, tls: connectionOptions.tls ?? true }),
+      ...(apiKey === undefined ? {} : { apiKey }),
+      ...(tls === undefined ? {} : { tls }),
     },
+  };
+}
+
+type Tls = ClientConnectConfig['connectionOptions']['tls'];
+
+/** A file or a key means TLS, unless the profile says otherwise; files win over the profile's, one by one. */
+function tlsOf(temporal: TemporalAddress, profile: Tls): Tls {
+  if (!hasTlsFiles(temporal)) return temporal.apiKey === undefined ? profile : (profile ?? true);
+  const { ca, cert, key } = readTlsFiles(temporal);
+  return {
+    ...(typeof profile === 'object' ? profile : {}),
+    ...(ca && { serverRootCACertificate: ca }),
+    ...(cert && key && { clientCertPair: { crt: cert, key } }),
   };
 }
 
@@ -62,6 +78,26 @@ export async function orAway<T>(config: Config, connect: () => Promise<T>): Prom
   try {
     return await connect();
   } catch (error) {
-    throw new TemporalAwayError(addressOf(config), error);
+    const { address = 'localhost:7233', tls } = temporalTarget(config).connectionOptions;
+    // The SDK says no more than that it could not connect in time.
+    throw new TemporalAwayError(address, error, tls ? await whyNotSecure(address, nodeTls(tls)) : null);
   }
+}
+
+/** Why there can be no secure connection to Temporal, or `null`: also when it does not answer, or without TLS. */
+export async function whyNoTls(config: Config): Promise<string | null> {
+  const { address = 'localhost:7233', tls } = temporalTarget(config).connectionOptions;
+  if (!tls) return null;
+  const why = await whyNotSecure(address, nodeTls(tls));
+  return why && new TemporalAwayError(address, undefined, why).message;
+}
+
+function nodeTls(tls: NonNullable<Tls>): Parameters<typeof whyNotSecure>[1] {
+  if (typeof tls !== 'object') return {};
+  const { serverRootCACertificate: ca, clientCertPair: pair, serverNameOverride: servername } = tls;
+  return {
+    ...(ca && { ca: Buffer.from(ca) }),
+    ...(pair && { cert: Buffer.from(pair.crt), key: Buffer.from(pair.key) }),
+    ...(servername && { servername }),
+  };
 }

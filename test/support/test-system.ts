@@ -15,6 +15,7 @@ import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
 import { regionWorkflowId, statusQuery } from '../../workflows/contract';
 import type { LockView } from '../../src/pod/lock-store';
+import type { FencedBehaviour } from './fenced-handler';
 import type { Behaviour } from './ledger-handler';
 import { eventually } from './eventually';
 import { sharedServers, uniqueName, type SharedServers } from './servers';
@@ -35,6 +36,14 @@ export interface TestSystemOptions {
   verifyIntervalMs?: number;
   /** Locks in the same pods, each with a queue of its name: `<lock>`, `<lock>-2` and so on. Default 1. */
   lockCount?: number;
+  /** Default: the ledger handler. */
+  handler?: string;
+  /** With which the test itself reads etcd, where it wants a login. */
+  storeAccess?: { username: string; password: string; caFile: string };
+  /** Over a region's configuration. */
+  configFor?: (region: string) => Record<string, unknown>;
+  /** Of the pods and the command line, beside the ledger's folder. */
+  environment?: NodeJS.ProcessEnv;
 }
 
 export interface CommandEnd {
@@ -44,7 +53,7 @@ export interface CommandEnd {
 }
 
 const program = resolve(__dirname, '../../dist/src/cli/main.js');
-const handler = resolve(__dirname, '../../dist/test/support/ledger-handler.js');
+const ledgerHandler = resolve(__dirname, '../../dist/test/support/ledger-handler.js');
 const concurrency = 8;
 
 export const testServersOf = (stack: DevStack): SharedServers => ({
@@ -74,7 +83,12 @@ export class TestSystem {
     readonly folder: string,
     private readonly options: TestSystemOptions,
   ) {
-    this.etcd = new EtcdClient({ endpoints: servers.etcd.map((address) => `http://${address}`) });
+    const { storeAccess } = options;
+    const scheme = storeAccess ? 'https' : 'http';
+    const endpoints = servers.etcd.map((address) => `${scheme}://${address}`);
+    // A login is slow, above all on a busy machine.
+    const patience = storeAccess ? { requestTimeoutMs: 10_000 } : {};
+    this.etcd = new EtcdClient({ endpoints, ...storeAccess }, patience);
     this.stores = this.locks.map((lock) => new EtcdLock(this.etcd, lock, { report: () => {} }));
     for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
     for (const region of this.regions) this.writeConfig(region);
@@ -116,7 +130,7 @@ export class TestSystem {
   }
 
   get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, BATON_DEMO_LEDGER: this.ledgerFolder };
+    return { ...process.env, BATON_DEMO_LEDGER: this.ledgerFolder, ...this.options.environment };
   }
 
   /** Starts the region workflows of all regions. */
@@ -169,7 +183,12 @@ export class TestSystem {
   }
 
   tryBaton(...args: string[]): Promise<CommandEnd> {
-    return this.run(...args, '--config', this.configFile());
+    return this.tryBatonWith({}, ...args);
+  }
+
+  /** With more variables in its environment. */
+  tryBatonWith(variables: NodeJS.ProcessEnv, ...args: string[]): Promise<CommandEnd> {
+    return this.execute({ variables }, ...args, '--config', this.configFile());
   }
 
   tryVerify(file: string): Promise<CommandEnd> {
@@ -178,13 +197,20 @@ export class TestSystem {
 
   /** A command that takes no configuration. */
   run(...args: string[]): Promise<CommandEnd> {
-    return this.runUntil(null, ...args);
+    return this.execute({}, ...args);
   }
 
   /** Sends SIGTERM when its output matches, and after 60 s in any case. */
-  runUntil(pattern: RegExp | null, ...args: string[]): Promise<CommandEnd> {
+  runUntil(pattern: RegExp, ...args: string[]): Promise<CommandEnd> {
+    return this.execute({ pattern }, ...args);
+  }
+
+  private execute(
+    { pattern, variables }: { pattern?: RegExp; variables?: NodeJS.ProcessEnv },
+    ...args: string[]
+  ): Promise<CommandEnd> {
     const child = spawn(process.execPath, [program, ...args], {
-      env: this.environment,
+      env: { ...this.environment, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const timer = pattern ? setTimeout(() => child.kill('SIGTERM'), 60_000) : undefined;
@@ -310,7 +336,7 @@ export class TestSystem {
   }
 
   /** One message that misbehaves; it counts as published. Its sequence number. */
-  async publish(behave: Behaviour): Promise<number> {
+  async publish(behave: Behaviour | FencedBehaviour): Promise<number> {
     const seq = this.nextOwnSeq++;
     const model = await connect(this.servers.rabbitmq);
     const channel = await model.createConfirmChannel();
@@ -320,6 +346,11 @@ export class TestSystem {
     await model.close();
     this.ownSeqs.push(seq);
     return seq;
+  }
+
+  /** The ids of all messages published so far. */
+  publishedIds(): string[] {
+    return [...(this.publisher?.published ?? []), ...this.ownSeqs].map(String);
   }
 
   ledger(): LedgerProcess[] {
@@ -451,10 +482,11 @@ export class TestSystem {
             beatMs: 1_000,
             ...options.lockSettings,
             queue: { name, concurrency, prefetch: concurrency, ...options.queueSettings },
-            handler,
+            handler: options.handler ?? ledgerHandler,
           },
         ]),
       ),
+      ...options.configFor?.(region),
     };
     writeFileSync(this.configFile(region), JSON.stringify(config, null, 2));
   }

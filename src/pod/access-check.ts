@@ -1,0 +1,65 @@
+import { connect } from 'amqplib';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AccessError } from '../../activities/errors';
+import { WorkflowsAwayError } from '../client/region-workflows';
+import type { Config, RegionSettings } from '../config/config';
+import { tlsSentence } from '../config/tls-check';
+import { readTlsFiles } from '../config/tls-files';
+import { probeAccess } from '../etcd/access-probe';
+import { EtcdClient } from '../etcd/etcd-client';
+import { connectClient, whyNoTls } from '../temporal/connection';
+
+/** For each server, all at the same time: one that is away holds up a start no longer than this. */
+const limitMs = 2_500;
+const denied = /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/;
+
+/**
+ * Which of a pod's three servers do not let it in: a sentence for each, naming the server. For a wrong password, key or
+ * permission and for certificates that one side does not accept; a server that is away is no reason not to start.
+ */
+export async function whyNoAccess(config: Config, region: RegionSettings): Promise<string[]> {
+  const checks = [whyNoEtcd(config), whyNoBroker(region), whyNoTemporal(config)];
+  const answers = await Promise.all(
+    checks.map((check) => Promise.race([check, sleep(limitMs, null, { ref: false })])),
+  );
+  return answers.filter((why) => why !== null);
+}
+
+async function whyNoEtcd({ etcd, locks }: Config): Promise<string | null> {
+  const client = new EtcdClient(etcd, { requestTimeoutMs: limitMs });
+  try {
+    for (const { name } of locks) await probeAccess(client, name);
+    return null;
+  } catch (error) {
+    return error instanceof AccessError ? error.message : null;
+  } finally {
+    client.close();
+  }
+}
+
+async function whyNoBroker(region: RegionSettings): Promise<string | null> {
+  const { host, pathname, protocol } = new URL(region.amqpUrl);
+  const where = `RabbitMQ of ${region.name} at ${protocol}//${host}${pathname}`;
+  try {
+    const connection = await connect(region.amqpUrl, { ...readTlsFiles(region), timeout: limitMs });
+    connection.on('error', () => {});
+    await connection.close();
+    return null;
+  } catch (error) {
+    const untrusted = protocol === 'amqps:' ? tlsSentence(error) : null;
+    const { message } = error as Error;
+    if (untrusted === null && !denied.test(message)) return null;
+    return `${where} refuses the connection: ${untrusted ?? message.trim()}`;
+  }
+}
+
+async function whyNoTemporal(config: Config): Promise<string | null> {
+  const untrusted = await whyNoTls(config);
+  if (untrusted !== null) return untrusted;
+  try {
+    await (await connectClient(config)).close();
+    return null;
+  } catch (error) {
+    return error instanceof WorkflowsAwayError && error.denied ? error.message : null;
+  }
+}
