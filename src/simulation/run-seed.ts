@@ -37,7 +37,7 @@ export function runSeed(seed: number, weakness: Weakness | null = null, isTraced
     if (weakness === 'hand-over without compares')
       site.alter = ({ success = [], failure = [] }) => ({ success, failure });
     const counts = plan(site);
-    const troubleMs = world.between(3_000, 6_000);
+    const troubleMs = world.between(2_500, 5_000);
     world.run(() => false, troubleMs);
     healAll(site);
     let isOver = false;
@@ -87,8 +87,8 @@ function plan(site: Site): Record<string, number> {
     const place = site.addPlace(name, name.slice(0, 4));
     world.after(world.between(0, 300), () => site.boot(place));
   }
-  const messages = world.whole(10, 30);
-  const lastMs = world.between(1_500, 5_000);
+  const messages = world.whole(8, 24);
+  const lastMs = world.between(1_500, 4_000);
   /** Where handlers take long, a tenure's end finds them at work. */
   const slowShare = world.pick([0.02, 0.3]);
   for (let index = 0; index < messages; index += 1) {
@@ -107,13 +107,13 @@ function plan(site: Site): Record<string, number> {
   const counts: Record<string, number> = {};
   const kinds = Object.keys(faults);
   for (let left = world.whole(1, 5); left > 0; left -= 1)
-    world.after(world.between(500, 4_500), () => {
+    world.after(world.between(500, 3_800), () => {
       const kind = world.pick(kinds);
       const what = faults[kind]?.(site);
       world.trace(null, `FAULT ${kind}: ${what}`);
       counts[kind] = (counts[kind] ?? 0) + 1;
     });
   for (let left = world.whole(0, 2); left > 0; left -= 1)
-    world.after(world.between(800, 4_500), () => askForSwitch(site));
+    world.after(world.between(700, 3_500), () => askForSwitch(site));
   return counts;
 }

@@ -69,7 +69,9 @@ export class SimulatedChild extends EventEmitter {
       if (message.kind === 'exit') this.die('told to exit');
       else this.listener?.receive(message);
     });
-    if (sent) world.transmit({ from: this.agent, to: this.agent, ...quick }, sent);
+    // Only the next deadline waits for the pipe to be free.
+    if (sent && message.kind === 'deadline')
+      world.transmit({ from: this.agent, to: this.agent, ...quick }, sent);
     return true;
   }
 

@@ -94,7 +94,7 @@ export class SimulatedEndpoint implements Endpoint {
           else reject(new EndpointFailure('lease-gone', this.name, result.error));
         });
       };
-      this.send(() => world.after(writes ? world.between(0.2, 3) : world.between(0, 0.5), commit));
+      this.send(writes ? () => world.after(world.between(0.2, 3), commit) : commit);
     });
   }
 

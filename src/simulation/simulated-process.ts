@@ -24,7 +24,7 @@ export class Machine {
   }
 
   wallClockMs(at: number): number {
-    return this.wallMs + this.uptimeMs(at) + this.wallStepMs;
+    return this.wallMs + this.uptimeMs(at) - this.bootedMs + this.wallStepMs;
   }
 
   suspend(ms: number): void {

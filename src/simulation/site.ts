@@ -74,7 +74,7 @@ export class Site {
       name,
       world.between(0.93, 1.07),
       world.between(1e6, 1e8),
-      1_800_000_000_000 + world.between(-3e5, 3e5),
+      1_800_000_000_000 + world.between(-6e4, 6e4),
     );
     const etcd = Object.fromEntries(members.map((member) => [member, freshRoute()]));
     const routes = { etcd, broker: freshRoute(), temporal: freshRoute() };

@@ -2,7 +2,7 @@
 export const weaknesses = [
   /** Messages start without a question to etcd, and after the deadline. */
   'no guard',
-  /** No listener is killed at its deadline, neither by its agent nor by its watchdog. */
+  /** Nothing ends at its deadline: neither agent, nor watchdog, nor guard does anything about it. */
   'no deadline kill',
   /** The deadline counts from the keepalive's answer. */
   'deadline from the answer',

@@ -47,6 +47,7 @@ const weakenings: Record<Weakness, () => void> = {
   'no deadline kill': () => {
     replace(RunningTenure, 'checkDeadline', () => nothing);
     replace(DeadlineWatch, 'take', () => nothing);
+    replace(Guard, 'deadlineSettled', () => nothing);
   },
   'deadline from the answer': () => {
     replace(
