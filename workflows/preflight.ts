@@ -60,7 +60,8 @@ export function lockChecks(truth: LockTruth, rules: PreflightRules): Check[] {
     ),
     check(
       'time since last change',
-      !(sinceMs < minSwitchIntervalMs),
+      // Without a limit no clock is compared: a pod's may be ahead of the workflow's, and the time then negative.
+      minSwitchIntervalMs === 0 || !(sinceMs < minSwitchIntervalMs),
       minSwitchIntervalMs > 0 ? `${changed}, ${limit}` : `${changed}, no limit`,
       `last change ${Math.round(sinceMs)} ms ago, less than ${limit}`,
     ),

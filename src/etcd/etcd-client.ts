@@ -15,11 +15,13 @@ import {
 } from 'etcd3';
 import { AccessError, LostError, RefusedError, UnknownOutcomeError } from '../../activities/errors';
 import type { EtcdAddress } from '../config/config';
-import { EtcdEndpoint, type EndpointFailure, type WatchedStream } from './etcd-endpoint';
+import { EtcdEndpoint, type Endpoint, type EndpointFailure, type WatchedStream } from './etcd-endpoint';
 
 export interface EtcdClientOptions {
   /** Milliseconds. Bound on every request, all of its attempts together. Default 1,000. */
   requestTimeoutMs?: number;
+  /** Reaches one member. Default: an `EtcdEndpoint`, over gRPC. */
+  connect?: (name: string) => Endpoint;
 }
 
 /** Shared by all endpoints of a client; each retry of a request waits this long once every endpoint was tried. */
@@ -43,7 +45,7 @@ const minLoginMs = 5_000;
  */
 export class EtcdClient {
   readonly requestTimeoutMs: number;
-  private readonly endpoints: EtcdEndpoint[];
+  private readonly endpoints: Endpoint[];
   private preferred = 0;
   private closed = false;
 
@@ -53,13 +55,8 @@ export class EtcdClient {
   ) {
     this.requestTimeoutMs = options.requestTimeoutMs ?? 1_000;
     if (address.endpoints.length === 0) throw new RefusedError('no etcd endpoint is configured');
-    const shared = connectionOptions(address, this.requestTimeoutMs);
-    const { username, password } = address;
-    const user =
-      username === undefined || password === undefined
-        ? null
-        : { username, password, timeoutMs: Math.max(this.requestTimeoutMs, minLoginMs) };
-    this.endpoints = address.endpoints.map((name) => new EtcdEndpoint(name, shared, user));
+    const connect = options.connect ?? overGrpc(address, this.requestTimeoutMs);
+    this.endpoints = address.endpoints.map(connect);
   }
 
   /** `safe`: the transaction may be repeated, as a read-only one may. */
@@ -132,7 +129,7 @@ export class EtcdClient {
   private async call<T>(
     what: string,
     safe: boolean,
-    send: (endpoint: EtcdEndpoint, timeoutMs: number) => Promise<T>,
+    send: (endpoint: Endpoint, timeoutMs: number) => Promise<T>,
   ): Promise<T> {
     const began = performance.now();
     const failures = new Map<string, EndpointFailure>();
@@ -184,7 +181,7 @@ export class EtcdClient {
     return kinds.length === this.endpoints.length && kinds.every((kind) => kind === 'untrusted');
   }
 
-  private endpoint(index: number): EtcdEndpoint {
+  private endpoint(index: number): Endpoint {
     const endpoint = this.endpoints[index];
     if (!endpoint) throw new RangeError(`no etcd endpoint ${index} of ${this.endpoints.length}`);
     return endpoint;
@@ -193,6 +190,16 @@ export class EtcdClient {
 
 function closedError(what: string): RefusedError {
   return new RefusedError(`the etcd client is closed; it was asked to ${what}`);
+}
+
+function overGrpc(address: EtcdAddress, requestTimeoutMs: number): (name: string) => Endpoint {
+  const shared = connectionOptions(address, requestTimeoutMs);
+  const { username, password } = address;
+  const user =
+    username === undefined || password === undefined
+      ? null
+      : { username, password, timeoutMs: Math.max(requestTimeoutMs, minLoginMs) };
+  return (name) => new EtcdEndpoint(name, shared, user);
 }
 
 /** What every connection to etcd has in common, but the login. */

@@ -37,7 +37,7 @@ type UnaryMethod<T> = (
 ) => Call;
 type StreamMethod<Q, A> = (metadata: unknown, options: { deadline?: number }) => IDuplexStream<Q, A>;
 
-type Service = 'KV' | 'Lease' | 'Watch' | 'Auth';
+export type Service = 'KV' | 'Lease' | 'Watch' | 'Auth';
 
 /** What `withConnection` hands out; only this much of gRPC's class is used. */
 interface Metadata {
@@ -186,8 +186,17 @@ export interface WatchedStream<Q, A> {
   silentSince(since: number): void;
 }
 
+/** What `EtcdClient` needs of one member. Every method but `watch` is bounded in time and throws only `EndpointFailure`. */
+export interface Endpoint {
+  readonly name: string;
+  unary<T>(service: Service, method: string, payload: unknown, timeoutMs: number): Promise<T>;
+  exchange<Q, A>(service: Service, method: string, question: Q, timeoutMs: number): Promise<A>;
+  watch<Q, A>(): Promise<WatchedStream<Q, A>>;
+  close(): void;
+}
+
 /** One member of the cluster. Watches have a connection of their own, which fails and is renewed by itself. */
-export class EtcdEndpoint {
+export class EtcdEndpoint implements Endpoint {
   private readonly requests: Line;
   private readonly watches: Line;
   private readonly login: Login | null;

@@ -1,0 +1,136 @@
+import { Guard } from '../listener/guard';
+import { DeadlineWatch } from '../listener/deadline-watch';
+import { MessageWorker } from '../listener/message-worker';
+import { Candidacy } from '../pod/candidacy';
+import { HandOver } from '../pod/hand-over';
+import { Keeper } from '../pod/keeper';
+import { now } from '../pod/lease-clock';
+import type { LockView } from '../pod/lock-store';
+import { Pod } from '../pod/pod';
+import { RunningTenure } from '../pod/running-tenure';
+import type { Weakness } from './weakness-names';
+
+type Anything = (...given: never[]) => unknown;
+type Methods = Record<string, Anything>;
+
+const restores: (() => void)[] = [];
+
+function replace(type: { prototype: object }, name: string, make: (original: Anything) => Anything): void {
+  const methods = type.prototype as Methods;
+  const original = methods[name];
+  if (!original) throw new Error(`there is no method ${name} to weaken`);
+  methods[name] = make(original);
+  restores.push(() => {
+    methods[name] = original;
+  });
+}
+
+/** Until the function that it returns is called. */
+export function weaken(weakness: Weakness): () => void {
+  weakenings[weakness]();
+  return () => {
+    for (const restore of restores.splice(0)) restore();
+  };
+}
+
+const nothing = (): undefined => undefined;
+
+const weakenings: Record<Weakness, () => void> = {
+  'no guard': () => {
+    replace(Guard, 'check', () => () => null);
+    replace(
+      Guard,
+      'verify',
+      () => () => Promise.resolve({ held: true, readBeganNs: process.hrtime.bigint() }),
+    );
+  },
+  'no deadline kill': () => {
+    replace(RunningTenure, 'checkDeadline', () => nothing);
+    replace(DeadlineWatch, 'take', () => nothing);
+    replace(Guard, 'deadlineSettled', () => nothing);
+  },
+  'deadline from the answer': () => {
+    replace(
+      Keeper,
+      'extendOnce',
+      (original) =>
+        async function answered(this: { store: object }, sent: object) {
+          const { store } = this;
+          const late = Object.create(store) as { keepAlive: (leaseId: string) => Promise<unknown> };
+          late.keepAlive = async (leaseId: string) => {
+            const answer = await (store as { keepAlive: (id: string) => Promise<unknown> }).keepAlive(
+              leaseId,
+            );
+            Object.assign(sent, now());
+            return answer;
+          };
+          this.store = late;
+          try {
+            return await (original as (sent: object) => Promise<unknown>).call(this, sent);
+          } finally {
+            this.store = store;
+          }
+        },
+    );
+  },
+  'unconfirmed extension': () => {
+    replace(
+      Keeper,
+      'extendOnce',
+      () =>
+        async function unconfirmed(
+          this: {
+            store: { keepAlive: (id: string) => Promise<{ ttlMs: number }> };
+            leaseId: string;
+            lastConfirmed: object;
+            reports: { onConfirmed: (extension: object) => void };
+          },
+          sent: object,
+        ) {
+          try {
+            const { ttlMs } = await this.store.keepAlive(this.leaseId);
+            this.lastConfirmed = { sent, ttlMs };
+            this.reports.onConfirmed(this.lastConfirmed);
+            return 'confirmed';
+          } catch {
+            return 'unknown';
+          }
+        },
+    );
+  },
+  // The transactions themselves, on their way to etcd (run-seed.ts).
+  'hand-over without compares': () => {},
+  'settled by a read': () => {
+    replace(
+      Candidacy,
+      'write',
+      (original) =>
+        async function read(this: { store: { read: () => Promise<LockView> } }, whileHolding?: number) {
+          const settles = whileHolding !== undefined && new Error().stack?.includes('hand-over') === true;
+          if (!settles) return (original as (token?: number) => unknown).call(this, whileHolding);
+          const view = await this.store.read();
+          return { outcome: view.holder?.token === whileHolding ? 'applied' : 'refused', view };
+        },
+    );
+  },
+  'drain without waiting': () => {
+    replace(MessageWorker, 'idle', () => () => Promise.resolve(true));
+    replace(MessageWorker, 'workedOff', () => () => Promise.resolve());
+  },
+  'stale instructions obeyed': () => {
+    replace(Pod, 'checkSeq', () => nothing);
+    replace(
+      HandOver,
+      'handOverOnce',
+      (original) =>
+        function obey(
+          this: { agent: { tenure: { tenure: object } | null; store: object } },
+          input: { tenure: object },
+        ) {
+          const { tenure } = this.agent;
+          const present = tenure ? { ...input, tenure: tenure.tenure } : input;
+          return (original as (input: object) => unknown).call(this, present);
+        },
+    );
+  },
+};
