@@ -183,12 +183,12 @@ export class TestSystem {
   }
 
   tryBaton(...args: string[]): Promise<CommandEnd> {
-    return this.tryBatonWith({}, ...args);
+    return this.execute({}, ...args, '--config', this.configFile());
   }
 
-  /** With more variables in its environment. */
+  /** With more variables in its environment. Sends SIGTERM after 60 s. */
   tryBatonWith(variables: NodeJS.ProcessEnv, ...args: string[]): Promise<CommandEnd> {
-    return this.execute({ variables }, ...args, '--config', this.configFile());
+    return this.execute({ variables, limitMs: 60_000 }, ...args, '--config', this.configFile());
   }
 
   tryVerify(file: string): Promise<CommandEnd> {
@@ -202,18 +202,18 @@ export class TestSystem {
 
   /** Sends SIGTERM when its output matches, and after 60 s in any case. */
   runUntil(pattern: RegExp, ...args: string[]): Promise<CommandEnd> {
-    return this.execute({ pattern }, ...args);
+    return this.execute({ pattern, limitMs: 60_000 }, ...args);
   }
 
   private execute(
-    { pattern, variables }: { pattern?: RegExp; variables?: NodeJS.ProcessEnv },
+    { pattern, variables, limitMs }: { pattern?: RegExp; variables?: NodeJS.ProcessEnv; limitMs?: number },
     ...args: string[]
   ): Promise<CommandEnd> {
     const child = spawn(process.execPath, [program, ...args], {
       env: { ...this.environment, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const timer = pattern ? setTimeout(() => child.kill('SIGTERM'), 60_000) : undefined;
+    const timer = limitMs === undefined ? undefined : setTimeout(() => child.kill('SIGTERM'), limitMs);
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => {
       stdout += String(chunk);

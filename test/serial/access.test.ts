@@ -165,7 +165,12 @@ test('each wrong credential and certificate gives one error that names the serve
   for (const [env, says, command = worker] of cases) {
     const { code, stdout, stderr } = await command(env);
     const lines = stderr.split('\n').filter((line) => line.startsWith('baton: '));
-    expect({ env, code, lines: lines.length, stdout }).toEqual({ env, code: 2, lines: 1, stdout: '' });
+    expect({ env, code, lines: lines.length, stdout, stderr }).toMatchObject({
+      env,
+      code: 2,
+      lines: 1,
+      stdout: '',
+    });
     for (const words of says) expect(lines[0]).toContain(words);
     expect(stderr).not.toContain(password);
   }
