@@ -180,9 +180,8 @@ export function expectedGap(gapsMs: number[]): string {
   if (gapsMs.length === 0) return 'unknown: no planned switch with a known gap yet';
   const sorted = gapsMs.toSorted((a, b) => a - b);
   const median = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
-  const count =
-    gapsMs.length === 1 ? 'the only planned switch' : `the last ${gapsMs.length} planned switches`;
-  return `${median} ms at the median of ${count}, ${sorted.at(-1)} ms at most`;
+  if (gapsMs.length === 1) return `${median} ms, as in the only planned switch so far`;
+  return `${median} ms at the median of the last ${gapsMs.length} planned switches, ${sorted.at(-1)} ms at most`;
 }
 
 function check(name: CheckName, passed: boolean, why: string, whyNot: string): Check {

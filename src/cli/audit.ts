@@ -37,7 +37,9 @@ export async function run([verb, ...argv]: string[]): Promise<number> {
   else if (problem !== null) console.log(`${file}: ${problem}`);
   else {
     const crashes = cutOff.length === 0 ? '' : `; cut off by a crash: line ${cutOff.join(', ')}`;
-    console.log(`${file}: ${lines} lines are whole, the last one of ${last?.at ?? 'never'}${crashes}`);
+    console.log(
+      `${file}: ${lines === 1 ? '1 line is' : `${lines} lines are`} whole, the last one of ${last?.at ?? 'never'}${crashes}`,
+    );
     console.log(`head ${verdict.head}`);
   }
   return problem === null ? 0 : 1;

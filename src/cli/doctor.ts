@@ -2,6 +2,7 @@ import type { Finding } from '../doctor/finding';
 import { chosenLocks } from './chosen-locks';
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
 import { lockOption } from './operator-command';
+import { counted } from './table';
 
 const spec = {
   name: 'doctor',
@@ -59,5 +60,8 @@ export function doctorText(findings: Finding[]): string {
   ]);
   const count = (verdict: Finding['verdict']): number =>
     findings.filter((each) => each.verdict === verdict).length;
-  return [...lines, `${count('ok')} ok, ${count('warning')} warnings, ${count('error')} errors`].join('\n');
+  return [
+    ...lines,
+    `${count('ok')} ok, ${counted(count('warning'), 'warning')}, ${counted(count('error'), 'error')}`,
+  ].join('\n');
 }

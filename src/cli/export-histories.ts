@@ -1,5 +1,6 @@
 import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
 import { lockOption, withClient } from './operator-command';
+import { counted } from './table';
 
 const spec = {
   name: 'export-histories',
@@ -27,7 +28,7 @@ export async function run(argv: string[]): Promise<number> {
     if (json) console.log(JSON.stringify({ histories: saved }));
     else {
       for (const { file, events } of saved) console.log(`${file}: ${events} events`);
-      console.log(`${saved.length} histories saved in ${folder}`);
+      console.log(`${counted(saved.length, 'history', 'histories')} saved in ${folder}`);
     }
     return 0;
   });

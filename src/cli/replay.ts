@@ -1,4 +1,5 @@
 import { CommandError, type CommandSpec, jsonOption, parseCommand } from './command-line';
+import { counted } from './table';
 
 const spec = {
   name: 'replay',
@@ -30,6 +31,6 @@ export async function run(argv: string[]): Promise<number> {
   });
   const failed = results.filter(({ problem }) => problem !== null).length;
   if (json) console.log(JSON.stringify({ replays: results }));
-  else console.log(`${results.length} histories replayed, ${failed} failed`);
+  else console.log(`${counted(results.length, 'history', 'histories')} replayed, ${failed} failed`);
   return failed === 0 && results.length === archived.length ? 0 : 1;
 }

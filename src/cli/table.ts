@@ -29,6 +29,10 @@ export function fields(rows: [string, string][]): string {
   return rows.map(([name, value]) => `${padded(name, width)}  ${value}`.trimEnd()).join('\n');
 }
 
+/** `1 lock`, `2 locks`, `1 history`, `2 histories`. */
+export const counted = (count: number, one: string, many = `${one}s`): string =>
+  `${count} ${count === 1 ? one : many}`;
+
 /** A time span in the largest two units that matter: `3d 4h`, `12m 5s`, `8s`, `41 ms`. */
 export function span(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

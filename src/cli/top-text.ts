@@ -8,7 +8,7 @@ import type {
   TemporalCard,
 } from '../dashboard/feed-contract';
 import { receiptLine } from './receipt-text';
-import { span } from './table';
+import { counted, span } from './table';
 
 export interface TopLock {
   card: LockCard;
@@ -34,7 +34,7 @@ const nameWidth = 22;
 export function topFrame(locks: TopLock[], temporal: TemporalCard, now: number, columns: number): string[] {
   const width = Math.max(20, columns - nameWidth - 3);
   const lines = [
-    `baton top  ${new Date(now).toISOString()}  ${locks.length} locks; lanes: the last ${laneMinutes} minutes`,
+    `baton top  ${new Date(now).toISOString()}  ${counted(locks.length, 'lock')}; lanes: the last ${laneMinutes} minutes`,
     legend(),
     ...awayLines(locks, temporal, now),
     ...locks.flatMap((lock) => ['', ...lockLines(lock, now, width)]),

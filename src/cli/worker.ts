@@ -46,18 +46,14 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 async function runAgent(config: Config, region: string, podName: string): Promise<number> {
-  const [{ Agent }, { createLogger }, { whyNoAccess }, { checkBeforeStart }] = await Promise.all([
+  const [{ Agent }, { createLogger }, { checkBeforeStart }] = await Promise.all([
     import('../pod/agent.js'),
     import('../telemetry/logger.js'),
-    import('../pod/access-check.js'),
     import('../doctor/start-check.js'),
   ]);
-  const problems = await whyNoAccess(
-    config,
-    config.regions.find(({ name }) => name === region)!,
-  );
-  if (problems.length > 0) throw new UsageError(problems.join('\nbaton: '));
-  const { measured } = await checkBeforeStart(config);
+  const own = config.regions.find(({ name }) => name === region)!;
+  const { refused, measured } = await checkBeforeStart(config, own);
+  if (refused.length > 0) throw new UsageError(refused.join('\nbaton: '));
   const agent = new Agent({
     config,
     region,

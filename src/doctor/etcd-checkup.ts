@@ -12,16 +12,18 @@ const limitMs = 5_000;
 const neverRevision = Number.MAX_SAFE_INTEGER;
 
 /** The shortest and so on of all endpoints together, as a pod may use any of them. @throws the last endpoint's error. */
-export async function measureEtcd(address: EtcdAddress, timeoutMs = limitMs): Promise<RoundTrip> {
-  const client = new EtcdClient(address, { requestTimeoutMs: timeoutMs });
+async function measureEtcd(address: EtcdAddress): Promise<RoundTrip> {
+  const client = new EtcdClient(address, { requestTimeoutMs: limitMs });
   try {
-    return await measureRoundTrip(() =>
-      client.range('measure', { key: Buffer.from('/baton/'), keys_only: true }),
-    );
+    return await measureRoundTrip(() => linearizableRead(client));
   } finally {
     client.close();
   }
 }
+
+/** The smallest there is: what a guard's read costs. */
+export const linearizableRead = (client: EtcdClient): Promise<unknown> =>
+  client.range('measure', { key: Buffer.from('/baton/'), keys_only: true });
 
 export async function checkEtcd({
   etcd,
@@ -126,7 +128,10 @@ async function checkQuorum(admin: Etcd3, { endpoints, failureDomains }: EtcdAddr
       error(`member ${memberID} has raised the alarm ${alarm}`, 'see to it: no lock can be written'),
     );
     const spare = members.length - majority(members.length);
-    const size = `${members.length} members, of which ${spare} may fail`;
+    const size =
+      members.length === 1
+        ? 'one member: when it fails, every lock stops'
+        : `${members.length} members, of which ${spare} may fail`;
     if (members.length < 3) findings.push(warning(size, 'three members or five'));
     else if (members.length % 2 === 0)
       findings.push(warning(`${size}: no more than with ${members.length - 1}`, 'an odd number of members'));

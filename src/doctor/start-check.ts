@@ -1,32 +1,54 @@
-import type { Config } from '../config/config';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config, RegionSettings } from '../config/config';
 import { ConfigError } from '../config/config-error';
-import { measureEtcd } from './etcd-checkup';
+import { EtcdClient } from '../etcd/etcd-client';
+import { startLimitMs, whyNoAccess } from '../pod/access-check';
+import { linearizableRead } from './etcd-checkup';
+import { measureRoundTrip } from './round-trip';
 import { brokenRelations } from './timing-budget';
 
-/** A pod starts without etcd, too; so it does not wait long for it. */
-const leastLimitMs = 2_000;
-
 /**
- * Measures the way to etcd before a pod starts. What breaks a relation even with the shortest of several round trips
- * cannot be safe, or cannot work. Where etcd gives no answer nothing is refused: the pod waits for it.
+ * What a pod checks before it starts, all at the same time: servers that are away hold it up for 2.5 s at most, and are
+ * no reason not to start. `refused`: servers that do not let it in, a sentence each. `measured`: the way to etcd.
  *
- * @throws ConfigError naming every setting that has to change.
+ * @throws ConfigError naming every setting that breaks a relation even with the shortest of several round trips: it
+ *   cannot be safe, or cannot work.
  */
-export async function checkBeforeStart(config: Config): Promise<{ measured: string }> {
-  const limitMs = Math.max(leastLimitMs, ...config.locks.map((lock) => 2 * lock.requestTimeoutMs));
-  let best: number;
+export async function checkBeforeStart(
+  config: Config,
+  region: RegionSettings,
+): Promise<{ refused: string[]; measured: string }> {
+  const client = new EtcdClient(config.etcd, { requestTimeoutMs: startLimitMs });
   try {
-    ({ best } = await measureEtcd(config.etcd, limitMs));
-  } catch (error) {
-    return { measured: `the round trip to etcd is not known: ${(error as Error).message}` };
+    const [refused, best] = await Promise.all([whyNoAccess(config, region, client), bestTripMs(client)]);
+    if (refused.length > 0 || typeof best === 'string')
+      return { refused, measured: `the round trip to etcd is not known: ${best}` };
+    const problems = config.locks.flatMap((settings) =>
+      brokenRelations(settings, best).map(({ setting, value, expected }) => ({
+        setting: `locks.${settings.name}.${setting}`,
+        value,
+        expected: `must be ${expected}`,
+      })),
+    );
+    if (problems.length > 0) throw new ConfigError(problems);
+    return { refused, measured: `a round trip to etcd takes ${best} ms at best` };
+  } finally {
+    client.close();
   }
-  const problems = config.locks.flatMap((settings) =>
-    brokenRelations(settings, best).map(({ setting, value, expected }) => ({
-      setting: `locks.${settings.name}.${setting}`,
-      value,
-      expected: `must be ${expected}`,
-    })),
+}
+
+/** Or why it is not known. Where etcd is far and has answered, one further answer is waited for. */
+async function bestTripMs(client: EtcdClient): Promise<number | string> {
+  let answered = false;
+  const read = async (): Promise<void> => {
+    await linearizableRead(client);
+    answered = true;
+  };
+  const trip = measureRoundTrip(read, { enoughMs: startLimitMs }).then(
+    ({ best }) => best,
+    (error: Error) => error.message,
   );
-  if (problems.length > 0) throw new ConfigError(problems);
-  return { measured: `a round trip to etcd takes ${best} ms at best` };
+  const early = await Promise.race([trip, sleep(startLimitMs, null, { ref: false })]);
+  if (early !== null) return early;
+  return answered ? trip : `no answer within ${startLimitMs / 1000} s`;
 }

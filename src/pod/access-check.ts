@@ -6,34 +6,35 @@ import type { Config, RegionSettings } from '../config/config';
 import { tlsSentence } from '../config/tls-check';
 import { readTlsFiles } from '../config/tls-files';
 import { probeAccess } from '../etcd/access-probe';
-import { EtcdClient } from '../etcd/etcd-client';
+import type { EtcdClient } from '../etcd/etcd-client';
 import { connectClient, whyNoTls } from '../temporal/connection';
 
 /** For each server, all at the same time: one that is away holds up a start no longer than this. */
-const limitMs = 2_500;
+export const startLimitMs = 2_500;
 const denied = /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/;
 
 /**
  * Which of a pod's three servers do not let it in: a sentence for each, naming the server. For a wrong password, key or
  * permission and for certificates that one side does not accept; a server that is away is no reason not to start.
  */
-export async function whyNoAccess(config: Config, region: RegionSettings): Promise<string[]> {
-  const checks = [whyNoEtcd(config), whyNoBroker(region), whyNoTemporal(config)];
+export async function whyNoAccess(
+  config: Config,
+  region: RegionSettings,
+  etcd: EtcdClient,
+): Promise<string[]> {
+  const checks = [whyNoEtcd(config, etcd), whyNoBroker(region), whyNoTemporal(config)];
   const answers = await Promise.all(
-    checks.map((check) => Promise.race([check, sleep(limitMs, null, { ref: false })])),
+    checks.map((check) => Promise.race([check, sleep(startLimitMs, null, { ref: false })])),
   );
   return answers.filter((why) => why !== null);
 }
 
-async function whyNoEtcd({ etcd, locks }: Config): Promise<string | null> {
-  const client = new EtcdClient(etcd, { requestTimeoutMs: limitMs });
+async function whyNoEtcd({ locks }: Config, etcd: EtcdClient): Promise<string | null> {
   try {
-    for (const { name } of locks) await probeAccess(client, name);
+    await Promise.all(locks.map(({ name }) => probeAccess(etcd, name)));
     return null;
   } catch (error) {
     return error instanceof AccessError ? error.message : null;
-  } finally {
-    client.close();
   }
 }
 
@@ -41,7 +42,7 @@ async function whyNoBroker(region: RegionSettings): Promise<string | null> {
   const { host, pathname, protocol } = new URL(region.amqpUrl);
   const where = `RabbitMQ of ${region.name} at ${protocol}//${host}${pathname}`;
   try {
-    const connection = await connect(region.amqpUrl, { ...readTlsFiles(region), timeout: limitMs });
+    const connection = await connect(region.amqpUrl, { ...readTlsFiles(region), timeout: startLimitMs });
     connection.on('error', () => {});
     await connection.close();
     return null;

@@ -116,7 +116,10 @@ function workflowView(
     const view: View = { ...base, reached: 'yes', says: 'it is not running' };
     if (own) return [view, `the workflow of ${region} is not running, while etcd shows ${described(own)}`];
     if (pods === 0) return [view, null];
-    return [view, `the workflow of ${region} is not running: its ${pods} pods do not stand for the lock`];
+    return [
+      view,
+      `the workflow of ${region} is not running: ${pods === 1 ? 'its pod does' : `its ${pods} pods do`} not stand for the lock`,
+    ];
   }
   const { phase, tenure, why } = reading;
   const claims = tenure ? [{ party: named(tenure), token: tenure.token }] : [];

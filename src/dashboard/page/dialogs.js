@@ -23,7 +23,8 @@ function open(title, ...content) {
 
 const row = (name, value) => [el('dt', { text: name }), el('dd', { text: value })];
 const party = (of) => (of === null ? 'nobody' : `${of.region}, pod ${of.pod}, token ${of.token}`);
-const figureText = (value, what) => (value === null ? 'unknown' : `${value} ${what}`);
+const messages = (value, what) =>
+  value === null ? 'unknown' : `${value} ${value === 1 ? 'message' : 'messages'} ${what}`;
 
 function receiptList(receipt) {
   const { cause, from, to, why, by, at, drained, requeued, lastFinishedAt, firstStartedAt, id } = receipt;
@@ -36,8 +37,8 @@ function receiptList(receipt) {
     ...row('from', party(from)),
     ...row('to', party(to)),
     ...row('gap', gapText(receipt)),
-    ...row('drained', figureText(drained, 'messages in flight were finished')),
-    ...row('returned', figureText(requeued, 'messages went back unworked')),
+    ...row('drained', messages(drained, 'in flight finished')),
+    ...row('returned', messages(requeued, 'returned to the queue')),
     ...row('last message there', lastFinishedAt ?? 'unknown'),
     ...row('first message here', firstStartedAt ?? 'none yet'),
     ...(receipt.answers ?? []).flatMap(({ stage, from: who, verdict, why: said }) =>
@@ -51,9 +52,12 @@ function receiptList(receipt) {
 /** Newest first. */
 export function showReceipts(lock, receipts) {
   const [only] = receipts;
-  const title = receipts.length === 1 ? `${lock}: ${wayText(only)}` : `${lock}: ${receipts.length} changes`;
+  if (receipts.length === 1) {
+    open(`${lock}: ${causeText(only.cause)} ${wayText(only)}`, receiptList(only));
+    return;
+  }
   open(
-    title,
+    `${lock}: ${receipts.length} changes`,
     ...receipts.map((receipt) =>
       el(
         'section',
@@ -205,7 +209,7 @@ export function showAction(action, lock, switchId) {
 }
 
 /** For a token; it stays in this page's memory, and is gone when the page is. */
-export function showUnlock() {
+export function showSignIn() {
   const input = el('input', { type: 'password', required: true, autocomplete: 'off' });
   const problem = el('p', { class: 'problem', role: 'alert' });
   const form = el(
@@ -216,9 +220,9 @@ export function showUnlock() {
     }),
     el('label', { class: 'field' }, el('span', { text: 'Token' }), input),
     problem,
-    el('div', { class: 'buttons' }, el('button', { type: 'submit', class: 'primary', text: 'Unlock' })),
+    el('div', { class: 'buttons' }, el('button', { type: 'submit', class: 'primary', text: 'Sign in' })),
   );
-  const dialog = open('Unlock actions', form);
+  const dialog = open('Sign in to switch, pause or approve', form);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     askFor(input.value.trim()).then(

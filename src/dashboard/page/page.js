@@ -1,6 +1,6 @@
 /** The dashboard's page: what the server tells, and what it cannot. */
 import { FeedConnection } from './connection.js';
-import { showUnlock } from './dialogs.js';
+import { showSignIn } from './dialogs.js';
 import { el, setClass, setText, whenChanged } from './dom.js';
 import { LockView } from './lock-view.js';
 import { forget, onSession, session, setMode } from './session.js';
@@ -204,11 +204,11 @@ const sessionButton = at('session');
 function showSession() {
   const { mode, who } = session();
   sessionButton.hidden = mode === 'off' || (mode === 'proxy' && who !== null);
-  setText(sessionButton, who === null ? 'Unlock actions' : `Lock again (${who.replace(' (dashboard)', '')})`);
+  setText(sessionButton, who === null ? 'Sign in' : `Sign out (${who.replace(' (dashboard)', '')})`);
   for (const view of views.values()) view.refreshActions();
 }
 onSession(showSession);
-sessionButton.addEventListener('click', () => (session().who === null ? showUnlock() : forget()));
+sessionButton.addEventListener('click', () => (session().who === null ? showSignIn() : forget()));
 
 // --- tools --------------------------------------------------------------------------------------------------------
 
