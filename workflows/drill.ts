@@ -11,6 +11,7 @@ import type {
 } from './operations-contract';
 import { operator, operatorFor, switchNow } from './operator-calls';
 import { callPod, noAnswer, wasTakenUp } from './pod-calls';
+import { checkedDrill } from './workflow-input';
 
 /** A holder that changes so often while the drill looks for its place is no time for a drill. */
 const maxMoves = 3;
@@ -20,7 +21,8 @@ const latestBeginMs = 600_000;
 const watchMs = 300_000;
 
 /** A planned switch and back, or a killed holder, with the recovery measured. */
-export function drillWorkflow(input: DrillInput): Promise<DrillReport> {
+export async function drillWorkflow(given: DrillInput): Promise<DrillReport> {
+  const input = checkedDrill(given);
   return input.kind === 'crash' ? crashDrill(input) : plannedDrill(input);
 }
 

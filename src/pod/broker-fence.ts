@@ -4,6 +4,8 @@ import { connectionName } from '../listener/connection-name';
 
 /** For the list and all that is closed: a broker that hangs must not hold up a force. */
 const limitMs = 2_000;
+/** Of the list: ten thousand connections take a tenth of it. */
+const maxListBytes = 16 * 1024 * 1024;
 const reason = 'Baton: the lock was taken from this pod by force';
 
 interface BrokerConnection {
@@ -77,10 +79,11 @@ class Management {
 
   async connectionsNamed(wanted: string): Promise<string[]> {
     const response = await this.ask('GET', '/connections?columns=name,client_properties');
-    const connections = (await response.json()) as BrokerConnection[];
-    return connections
-      .filter(({ client_properties: properties }) => properties?.connection_name === wanted)
-      .map(({ name }) => name);
+    const listed: unknown = JSON.parse(await limitedText(response));
+    if (!Array.isArray(listed)) throw new Error('it answered with something else than a list');
+    return (listed as (Partial<BrokerConnection> | null)[]).flatMap((each) =>
+      each?.client_properties?.connection_name === wanted && typeof each.name === 'string' ? [each.name] : [],
+    );
   }
 
   async close(name: string): Promise<void> {
@@ -94,6 +97,8 @@ class Management {
     const response = await fetch(`${this.base}${path}`, {
       method,
       headers: { authorization: this.authorization, ...headers },
+      // The credentials are for this address only.
+      redirect: 'error',
       signal: this.signal,
     });
     // Not there any more is what was wanted.
@@ -101,6 +106,17 @@ class Management {
     await response.body?.cancel();
     throw new Error(`it answered ${response.status} ${response.statusText}`.trim());
   }
+}
+
+async function limitedText({ body }: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body ?? []) {
+    parts.push(part as Uint8Array);
+    bytes += (part as Uint8Array).length;
+    if (bytes > maxListBytes) throw new Error(`its list is longer than ${maxListBytes} bytes`);
+  }
+  return Buffer.concat(parts).toString('utf8');
 }
 
 /** fetch says only "fetch failed"; what failed is in the cause. */
