@@ -12,6 +12,7 @@ import {
   variants,
   flag,
   whole,
+  within,
   wrongIn,
 } from './shape';
 
@@ -35,7 +36,8 @@ const address = record({ region: text, pod: text, queue: text });
 const attempts = list(record({ at: text, pod: text, outcome: text, why: text }));
 const truth = record({ holder: orNull(tenure), paused: orNull(marked), last: orNull(receipt) });
 const gates = record({
-  approvalWithinMs: optional(number),
+  // What a date can still be made of.
+  approvalWithinMs: optional(within(0, 2_147_483_647)),
   hooks: optional(list(record({ name: text, at: text, timeoutMs: number, onFailure: text }))),
 });
 const request = record({ switchId: text, to: orNull(text), reason: text, by: text });

@@ -136,8 +136,8 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
   }
 }
 
-/** What `Date` can hold. */
-const isTime = (at: unknown): boolean => Number.isFinite(at) && Math.abs(at as number) <= 8.64e15;
+/** What `Date` can hold, with a wait added. */
+const isTime = (at: unknown): boolean => Number.isFinite(at) && Math.abs(at as number) <= 8e15;
 
 // --- awaiting ------------------------------------------------------------------------------------------
 
