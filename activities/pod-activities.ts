@@ -2,6 +2,7 @@ import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activ
 import type { PodActivities } from '../workflows/contract';
 import { LostError, RefusedError, UnknownOutcomeError } from './errors';
 import { withHeartbeat } from './heartbeat';
+import { checkInstruction } from './instruction-check';
 import type { PodPort } from './ports';
 
 const awaitTenureHeartbeatMs = 2_000;
@@ -15,28 +16,35 @@ const hookHeartbeatMs = 1_000;
 export function createPodActivities(pod: PodPort): PodActivities {
   return {
     awaitTenure: (input) =>
-      answer(() => withHeartbeat(awaitTenureHeartbeatMs, (signal) => pod.awaitTenure(input, signal))),
-    standDown: (input) => answer(() => pod.standDown(input)),
-    startListener: (input) => answer(() => pod.startListener(input)),
-    renewLease: (input) => answer(() => pod.renewLease(input)),
+      answer('awaitTenure', input, () =>
+        withHeartbeat(awaitTenureHeartbeatMs, (signal) => pod.awaitTenure(input, signal)),
+      ),
+    standDown: (input) => answer('standDown', input, () => pod.standDown(input)),
+    startListener: (input) => answer('startListener', input, () => pod.startListener(input)),
+    renewLease: (input) => answer('renewLease', input, () => pod.renewLease(input)),
     // Without the signal: a drain ends by its own limit or an abort in etcd, never because nobody listens.
     drainAndHandOver: (input) =>
-      answer(() => withHeartbeat(drainHeartbeatMs, () => pod.drainAndHandOver(input))),
-    releaseLock: (input) => answer(() => pod.releaseLock(input)),
-    abortSwitch: (input) => answer(() => pod.abortSwitch(input)),
-    force: (input) => answer(() => pod.force(input)),
-    crash: (input) => answer(() => pod.crash(input)),
-    mark: (input) => answer(() => pod.mark(input)),
-    inspectLock: (input) => answer(() => pod.inspectLock(input)),
-    probe: (input) => answer(() => pod.probe(input)),
-    awaitSuccessor: (input) => answer(() => pod.awaitSuccessor(input, Context.current().cancellationSignal)),
-    runHook: (input) => answer(() => withHeartbeat(hookHeartbeatMs, () => pod.runHook(input))),
+      answer('drainAndHandOver', input, () =>
+        withHeartbeat(drainHeartbeatMs, () => pod.drainAndHandOver(input)),
+      ),
+    releaseLock: (input) => answer('releaseLock', input, () => pod.releaseLock(input)),
+    abortSwitch: (input) => answer('abortSwitch', input, () => pod.abortSwitch(input)),
+    force: (input) => answer('force', input, () => pod.force(input)),
+    crash: (input) => answer('crash', input, () => pod.crash(input)),
+    mark: (input) => answer('mark', input, () => pod.mark(input)),
+    inspectLock: (input) => answer('inspectLock', input, () => pod.inspectLock(input)),
+    probe: (input) => answer('probe', input, () => pod.probe(input)),
+    awaitSuccessor: (input) =>
+      answer('awaitSuccessor', input, () => pod.awaitSuccessor(input, Context.current().cancellationSignal)),
+    runHook: (input) =>
+      answer('runHook', input, () => withHeartbeat(hookHeartbeatMs, () => pod.runHook(input))),
   };
 }
 
 /** The decision that the workflow has to take travels as the failure's type. */
-async function answer<T>(call: () => Promise<T>): Promise<T> {
+async function answer<T>(name: keyof PodActivities, input: unknown, call: () => Promise<T>): Promise<T> {
   try {
+    checkInstruction(name, input);
     return await call();
   } catch (error) {
     if (error instanceof CancelledFailure || error instanceof ApplicationFailure) throw error;

@@ -12,6 +12,7 @@ import type {
 } from './operations-contract';
 import { operator, operatorFor, switchNow } from './operator-calls';
 import { callPod, noAnswer, wasTakenUp } from './pod-calls';
+import { checkedDrill } from './workflow-input';
 
 /** A holder that changes so often while the drill looks for its place is no time for a drill. */
 const maxMoves = 3;
@@ -23,7 +24,8 @@ const watchMs = 300_000;
 const { drill } = proxySinks<DrillSinks>();
 
 /** A planned switch and back, or a killed holder, with the recovery measured. */
-export async function drillWorkflow(input: DrillInput): Promise<DrillReport> {
+export async function drillWorkflow(given: DrillInput): Promise<DrillReport> {
+  const input = checkedDrill(given);
   const report = await (input.kind === 'crash' ? crashDrill(input) : plannedDrill(input));
   drill.ended(report);
   return report;

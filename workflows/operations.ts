@@ -1,4 +1,4 @@
-import { condition, setHandler } from '@temporalio/workflow';
+import { condition, log, setHandler } from '@temporalio/workflow';
 import {
   groupControlSignal,
   type GroupInput,
@@ -9,10 +9,11 @@ import {
   type SwitchReport,
 } from './operations-contract';
 import { moved, operator, switchNow } from './operator-calls';
+import { checkedGroup, checkedOrder, readControl } from './workflow-input';
 
 /** One planned switch, as a schedule starts it. What speaks against it is the result, not a failure. */
-export function scheduledSwitchWorkflow(order: SwitchOrder): Promise<SwitchReport> {
-  return switchNow(order);
+export async function scheduledSwitchWorkflow(order: SwitchOrder): Promise<SwitchReport> {
+  return switchNow(checkedOrder(order));
 }
 
 /**
@@ -20,7 +21,7 @@ export function scheduledSwitchWorkflow(order: SwitchOrder): Promise<SwitchRepor
  * abort, brings those that have moved back to where they were, the last one first.
  */
 export async function groupSwitchWorkflow(input: GroupInput): Promise<GroupReport> {
-  const { locks, to, order, reason, by } = input;
+  const { locks, to, order, reason, by } = checkedGroup(input);
   const switches: SwitchReport[] = [];
   const homes = new Map<string, string>();
   let phase: GroupStatus['phase'] = 'preflight';
@@ -28,7 +29,9 @@ export async function groupSwitchWorkflow(input: GroupInput): Promise<GroupRepor
   let paused: string | null = null;
   let aborted: string | null = null;
 
-  setHandler(groupControlSignal, (control) => {
+  setHandler(groupControlSignal, (payload: unknown) => {
+    const control = readControl(payload);
+    if (!control) return log.warn('ignored a malformed control');
     const sentence = `${control.kind} by ${control.by}: ${control.reason}`;
     if (control.kind === 'abort') aborted ??= sentence;
     else paused = control.kind === 'pause' ? sentence : null;

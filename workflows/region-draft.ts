@@ -508,4 +508,5 @@ export class RegionDraft {
 }
 
 const clip = (text: string): string =>
-  text.length > limits.text ? `${text.slice(0, limits.text - 1)}…` : text;
+  // Never half of a pair: no UTF-8 has it.
+  text.length > limits.text ? `${text.slice(0, limits.text - 1).replace(/\p{Surrogate}$/u, '')}…` : text;

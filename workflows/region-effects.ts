@@ -1,5 +1,6 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 import type { RegionInput } from './contract';
+import { whyUnsound } from './event-check';
 import { findTargets } from './find-targets';
 import { callPod, firstAnswer, noAnswer, successorWaitMs } from './pod-calls';
 import type { Happening, RegionEffect } from './region-event';
@@ -13,90 +14,97 @@ export async function carryOut(
   input: RegionInput,
   lastBeat: string,
 ): Promise<Happening | null> {
-  const { lock, settings } = input;
-  const askedAt = Date.now();
   try {
-    switch (effect.type) {
-      case 'stand': {
-        const { pod, afterToken, paused, seq } = effect;
-        const summary = `${pod.pod} stands, reports a token above ${afterToken}`;
-        const result = await callPod(pod, summary).awaitTenure({ lock, seq, afterToken, paused });
-        if (result.outcome === 'tenure') return { type: 'tenure-reported', pod: pod.pod, seq, result };
-        return { type: 'not-yet', pod: pod.pod, seq, tookMs: Date.now() - askedAt, result };
-      }
-      case 'stand-down':
-        await callPod(effect.pod, `${effect.pod.pod} stops standing`).standDown({ lock, seq: effect.seq });
-        return null;
-      case 'start-listener': {
-        const { holder, tenure, seq } = effect;
-        const summary = `${holder.pod} consumes with token ${tenure.token}?`;
-        const result = await callPod(holder, summary).startListener({ lock, seq, tenure });
-        return { type: 'listener-checked', token: tenure.token, result, why: '' };
-      }
-      case 'renew': {
-        const { holder, tenure, seq } = effect;
-        const summary = `token ${tenure.token} on ${holder.pod}; last beat: ${lastBeat}`;
-        const result = await callPod(holder, summary).renewLease({ lock, seq, tenure });
-        return { type: 'renewed', token: tenure.token, result };
-      }
-      case 'preflight': {
-        const { switchId, to, tenure, via } = effect;
-        const found = await findTargets({ to, tenure, via }, input);
-        const { approvalWithinMs, hooks } = settings;
-        const gates = { ...(approvalWithinMs && { approvalWithinMs }), ...(hooks && { hooks }) };
-        const guarded = Object.keys(gates).length > 0 && { gates };
-        return { type: 'preflight-done', switchId, ...found, ...guarded };
-      }
-      case 'approval-timer':
-        await sleep(Math.max(effect.until - Date.now(), 1), { summary: 'the time for an approval' });
-        return { type: 'approval-due', switchId: effect.switchId };
-      case 'hook': {
-        const { question, timeoutMs, via } = effect;
-        const summary = `${question.stage}: hook ${question.hook}`;
-        const answer = await firstAnswer(via, (pod) => callPod(pod, summary, timeoutMs).runHook(question));
-        return { type: 'hook-answered', switchId: question.switchId, answer };
-      }
-      case 'drain-and-hand-over': {
-        const { request, holder, tenure, targets, seq, answers } = effect;
-        const { switchId, reason, by } = request;
-        const summary = `${holder.pod} drains, hands over to ${targets[0]?.pod}: ${reason}`.slice(0, 200);
-        const outcome = await callPod(holder, summary, settings.drainLimitMs).drainAndHandOver({
-          lock,
-          seq,
-          tenure,
-          switchId,
-          targets: targets.map(({ region, pod }) => ({ region, pod })),
-          reason,
-          by,
-          ...(answers && { answers }),
-        });
-        return { type: 'hand-over-answered', switchId, outcome };
-      }
-      case 'abort-switch': {
-        const { switchId, why, via } = effect;
-        const summary = `abort switch ${switchId}`;
-        await firstAnswer(via, (pod) => callPod(pod, summary).abortSwitch({ lock, switchId, why }));
-        return { type: 'switch-aborted', switchId };
-      }
-      case 'inspect': {
-        const { token, switchId, via } = effect;
-        const summary = `who holds ${lock}? token ${token} was the last one known here`;
-        const truth = await firstAnswer(via, (pod) => callPod(pod, summary).inspectLock({ lock }));
-        return { type: 'inspected', token, switchId, truth };
-      }
-      case 'await-successor': {
-        const { switchId, via } = effect;
-        const question = { lock, switchId, waitMs: successorWaitMs };
-        const summary = "the new holder's first message";
-        const result = await firstAnswer(via, (pod) => callPod(pod, summary).awaitSuccessor(question));
-        return { type: 'successor-seen', switchId, result };
-      }
-      case 'later':
-        await sleep(effect.ms, { summary: `before ${effect.event.type}` });
-        return effect.event;
-    }
+    const happening = await ask(effect, input, lastBeat);
+    const unsound = happening && whyUnsound(happening);
+    return unsound ? unanswered(effect, new Error(`an answer that cannot be used: ${unsound}`)) : happening;
   } catch (error) {
     return isCancellation(error) ? null : unanswered(effect, error);
+  }
+}
+
+async function ask(effect: RegionEffect, input: RegionInput, lastBeat: string): Promise<Happening | null> {
+  const { lock, settings } = input;
+  const askedAt = Date.now();
+  switch (effect.type) {
+    case 'stand': {
+      const { pod, afterToken, paused, seq } = effect;
+      const summary = `${pod.pod} stands, reports a token above ${afterToken}`;
+      const result = await callPod(pod, summary).awaitTenure({ lock, seq, afterToken, paused });
+      if (result.outcome === 'tenure') return { type: 'tenure-reported', pod: pod.pod, seq, result };
+      return { type: 'not-yet', pod: pod.pod, seq, tookMs: Date.now() - askedAt, result };
+    }
+    case 'stand-down':
+      await callPod(effect.pod, `${effect.pod.pod} stops standing`).standDown({ lock, seq: effect.seq });
+      return null;
+    case 'start-listener': {
+      const { holder, tenure, seq } = effect;
+      const summary = `${holder.pod} consumes with token ${tenure.token}?`;
+      const result = await callPod(holder, summary).startListener({ lock, seq, tenure });
+      return { type: 'listener-checked', token: tenure.token, result, why: '' };
+    }
+    case 'renew': {
+      const { holder, tenure, seq } = effect;
+      const summary = `token ${tenure.token} on ${holder.pod}; last beat: ${lastBeat}`;
+      const result = await callPod(holder, summary).renewLease({ lock, seq, tenure });
+      return { type: 'renewed', token: tenure.token, result };
+    }
+    case 'preflight': {
+      const { switchId, to, tenure, via } = effect;
+      const found = await findTargets({ to, tenure, via }, input);
+      const { approvalWithinMs, hooks } = settings;
+      const gates = { ...(approvalWithinMs && { approvalWithinMs }), ...(hooks && { hooks }) };
+      const guarded = Object.keys(gates).length > 0 && { gates };
+      return { type: 'preflight-done', switchId, ...found, ...guarded };
+    }
+    case 'approval-timer':
+      await sleep(Math.max(effect.until - Date.now(), 1), { summary: 'the time for an approval' });
+      return { type: 'approval-due', switchId: effect.switchId };
+    case 'hook': {
+      const { question, timeoutMs, via } = effect;
+      const summary = `${question.stage}: hook ${question.hook}`;
+      const answer = await firstAnswer(via, (pod) => callPod(pod, summary, timeoutMs).runHook(question));
+      const { stage, hook: from } = question;
+      return { type: 'hook-answered', switchId: question.switchId, answer: { ...answer, stage, from } };
+    }
+    case 'drain-and-hand-over': {
+      const { request, holder, tenure, targets, seq, answers } = effect;
+      const { switchId, reason, by } = request;
+      const summary = `${holder.pod} drains, hands over to ${targets[0]?.pod}: ${reason}`.slice(0, 200);
+      const outcome = await callPod(holder, summary, settings.drainLimitMs).drainAndHandOver({
+        lock,
+        seq,
+        tenure,
+        switchId,
+        targets: targets.map(({ region, pod }) => ({ region, pod })),
+        reason,
+        by,
+        ...(answers && { answers }),
+      });
+      return { type: 'hand-over-answered', switchId, outcome };
+    }
+    case 'abort-switch': {
+      const { switchId, why, via } = effect;
+      const summary = `abort switch ${switchId}`;
+      await firstAnswer(via, (pod) => callPod(pod, summary).abortSwitch({ lock, switchId, why }));
+      return { type: 'switch-aborted', switchId };
+    }
+    case 'inspect': {
+      const { token, switchId, via } = effect;
+      const summary = `who holds ${lock}? token ${token} was the last one known here`;
+      const truth = await firstAnswer(via, (pod) => callPod(pod, summary).inspectLock({ lock }));
+      return { type: 'inspected', token, switchId, truth };
+    }
+    case 'await-successor': {
+      const { switchId, via } = effect;
+      const question = { lock, switchId, waitMs: successorWaitMs };
+      const summary = "the new holder's first message";
+      const result = await firstAnswer(via, (pod) => callPod(pod, summary).awaitSuccessor(question));
+      return { type: 'successor-seen', switchId, result };
+    }
+    case 'later':
+      await sleep(effect.ms, { summary: `before ${effect.event.type}` });
+      return effect.event;
   }
 }
 

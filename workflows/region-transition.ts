@@ -9,6 +9,7 @@
  */
 import type { Approval, HandOverOutcome, LockTruth, RenewLeaseResult, SwitchAnswer } from './contract';
 import { doneText, holderText, seconds } from './decision-text';
+import { whyUnsound } from './event-check';
 import { RegionDraft } from './region-draft';
 import type { NoAnswer, PodAddress, RegionEvent, SwitchRequest } from './region-event';
 import {
@@ -43,8 +44,11 @@ export function resume(former: RegionState): Transition {
   return draft.note(`run ${former.runs + 1} goes on: ${former.why}`);
 }
 
+/** Never throws: an event that cannot be understood is noted, so that no task can wedge. */
 export function transition(state: RegionState, event: RegionEvent): Transition {
   const draft = new RegionDraft(state);
+  const unsound = whyUnsound(event) ?? (isTime(event.at) ? null : 'its time is not what is expected');
+  if (unsound !== null) return draft.note(`ignored an event: ${unsound}`);
   if (signals.has(event.type)) draft.countSignal(event.type === 'malformed');
   switch (event.type) {
     case 'pod-ready':
@@ -128,10 +132,11 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
       return event.switchId === null
         ? draft.note(`nobody could look into etcd: ${event.why}`)
         : ofSwitch(draft, { ...event, switchId: event.switchId });
-    default:
-      return unheardOf(draft, event);
   }
 }
+
+/** What `Date` can hold, with a wait added. */
+const isTime = (at: unknown): boolean => Number.isFinite(at) && Math.abs(at as number) <= 8e15;
 
 // --- awaiting ------------------------------------------------------------------------------------------
 
@@ -522,7 +527,3 @@ function settled(draft: RegionDraft, underWay: SwitchUnderWay, truth: LockTruth,
   if (draft.state.tenure?.token === token) return draft.lostTo(truth.holder, decision.why, at);
   return decision;
 }
-
-/** Only possible for an inbox written by a newer version: noted, never thrown, so that no task can wedge. */
-const unheardOf = (draft: RegionDraft, event: never): Transition =>
-  draft.note(`ignored an unknown event: ${JSON.stringify(event).slice(0, 100)}`);

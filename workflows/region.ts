@@ -27,13 +27,15 @@ import { handleUpdates } from './region-updates';
 import { detailsOf, statusOf } from './region-view';
 import { searchAttributesOf } from './search-attributes';
 import { readGracefulSwitch, readPodReady, readPodStopping, readTenureEnded } from './signal-payload';
+import { checkedRegionInput } from './workflow-input';
 
 /**
  * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
  * decide, and carries out what it decided; the answers come back through the same inbox. Everything it knows
  * is in `state`, so that continuing as new loses nothing.
  */
-export async function regionWorkflow(input: RegionInput): Promise<void> {
+export async function regionWorkflow(given: RegionInput): Promise<void> {
+  const input = checkedRegionInput(given);
   const { lock, region, settings } = input;
   let state = input.state ?? initialState(lock, region, workflowInfo().runStartTime.getTime());
   let shown = '';

@@ -1,10 +1,11 @@
+import { isName, isQueueName, maxNameLength } from './names';
 import type { Happening } from './region-event';
+import { isRecord } from './shape';
 
 /**
  * Signals can be sent by anyone, with anything in them. Each is checked and cut to size before it is kept, so
  * that no payload can fail a workflow task or fill the state.
  */
-const nameLength = 200;
 const textLength = 500;
 
 /** @param newId the switch id where the sender gave none */
@@ -29,7 +30,7 @@ export function readGracefulSwitch(
 }
 
 export function readPodReady(payload: unknown): Happening {
-  if (!isRecord(payload) || !isName(payload['pod']) || !isName(payload['queue']))
+  if (!isRecord(payload) || !isName(payload['pod']) || !isQueueName(payload['queue']))
     return malformed('podReady', `pod and queue: ${wantsName}`);
   return { type: 'pod-ready', ready: { pod: payload['pod'], queue: payload['queue'] } };
 }
@@ -47,7 +48,12 @@ export function readTenureEnded(payload: unknown): Happening {
   return { type: 'tenure-ended', ended: { pod, token: token as number, why: textOf(why) } };
 }
 
-export const wantsName = `expected 1 to ${nameLength} characters`;
+export const wantsName = `expected 1 to ${maxNameLength} letters, digits, ".", "_" and "-"`;
+
+export const wantsPerson = 'expected 1 to 200 characters';
+/** Whoever answers for something: any text, but not none. */
+export const isPerson = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= 200;
 
 const malformed = (signal: string, why: string, switchId?: string): Happening & { type: 'malformed' } => ({
   type: 'malformed',
@@ -56,16 +62,13 @@ const malformed = (signal: string, why: string, switchId?: string): Happening & 
   ...(switchId === undefined ? {} : { switchId }),
 });
 
-export const isRecord = (value: unknown): value is Record<string, unknown> & { pod: string } =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-export const isName = (value: unknown): value is string =>
-  typeof value === 'string' && value.length > 0 && value.length <= nameLength;
-
 const textOf = (value: unknown): string => (typeof value === 'string' ? cut(value) : 'no reason given');
 
-export const cut = (text: string): string => text.slice(0, textLength);
+/** What no UTF-8 can carry goes: half of a pair, sent so or cut so, would fail the task whose command has it. */
+export const cut = (text: string): string =>
+  text.slice(0, textLength).replaceAll(/\p{Surrogate}/gu, '\ufffd');
 
+/** What somebody got wrong, without showing it. */
 export function kind(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';

@@ -1,7 +1,9 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { type Approval, type Force, type Mark, turnedDown } from './contract';
 import type { Happening } from './region-event';
-import { cut, isName, isRecord, kind, readGracefulSwitch, wantsName } from './signal-payload';
+import { isName } from './names';
+import { isRecord } from './shape';
+import { cut, isPerson, kind, readGracefulSwitch, wantsName, wantsPerson } from './signal-payload';
 
 /** Updates, too, can be sent by anyone, with anything in them. Whoever sent it is told what is wrong. */
 export const turnDown = (why: string): ApplicationFailure =>
@@ -47,9 +49,9 @@ export function readApprove(payload: unknown): Approval {
   if (verdict !== 'approve' && verdict !== 'veto')
     throw turnDown(`approve: verdict: expected approve or veto, got ${kind(verdict)}`);
   if (typeof reason !== 'string') throw turnDown(`approve: reason: expected text, got ${kind(reason)}`);
-  if (!isName(by)) throw turnDown(`approve: by: ${wantsName}, got ${kind(by)}`);
+  if (!isPerson(by)) throw turnDown(`approve: by: ${wantsPerson}, got ${kind(by)}`);
   inTime(payload, 'approve');
-  return { switchId, verdict, reason: cut(reason), by };
+  return { switchId, verdict, reason: cut(reason), by: cut(by) };
 }
 
 export function readForce(payload: unknown): Force {

@@ -6,7 +6,7 @@ export function table(
   rows: string[][],
   maxWidth = process.stdout.columns ?? Infinity,
 ): string {
-  const all = [head, ...rows];
+  const all = [head, ...rows].map((row) => row.map(printable));
   const widths = head.map((_, column) => Math.max(...all.map((row) => textWidth(row[column] ?? ''))));
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
   const lastWidth = Math.max(20, maxWidth - before);
@@ -26,7 +26,7 @@ export function table(
 /** Names on the left, values on the right; long values are not cut. */
 export function fields(rows: [string, string][]): string {
   const width = Math.max(...rows.map(([name]) => textWidth(name)));
-  return rows.map(([name, value]) => `${padded(name, width)}  ${value}`.trimEnd()).join('\n');
+  return rows.map(([name, value]) => `${padded(name, width)}  ${printable(value)}`.trimEnd()).join('\n');
 }
 
 /** `1 lock`, `2 locks`, `1 history`, `2 histories`. */
@@ -50,6 +50,10 @@ export function span(ms: number): string {
     .map(([unit, count]) => `${count}${unit}`)
     .join(' ');
 }
+
+/** Reasons and names come from outside: none of them may steer the terminal, or look like another line. */
+const printable = (text: string): string =>
+  text.replaceAll(/[\t\r\n]+/g, ' ').replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '');
 
 const segments = new Intl.Segmenter();
 const wide =

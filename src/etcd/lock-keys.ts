@@ -1,17 +1,13 @@
 import { z } from 'zod';
 import { RefusedError } from '../../activities/errors';
 import { hookStages } from '../../workflows/contract';
-
-const safeName = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-const maxNameLength = 200;
+import { isName, maxNameLength, nameRule } from '../../workflows/names';
 
 /** Throws `RefusedError` for a name that could leave its place among the keys. */
 export function checkName(kind: string, name: string): string {
-  if (safeName.test(name) && name.length <= maxNameLength) return name;
-  throw new RefusedError(
-    `${kind} ${JSON.stringify(name.slice(0, maxNameLength))} cannot be used: at most ${maxNameLength} letters, ` +
-      'digits, ".", "_" and "-", of which the first is a letter or a digit',
-  );
+  if (isName(name)) return name;
+  const given = JSON.stringify(String(name).slice(0, maxNameLength));
+  throw new RefusedError(`${kind} ${given} cannot be used: expected ${nameRule}`);
 }
 
 /** Stands for a name in a value that could not be read. No real name can look like this. */
@@ -59,7 +55,7 @@ export class LockKeys {
     const [region, pod, ...rest] = key.slice(this.candidates.length).split('/');
     if (!key.startsWith(this.candidates) || region === undefined || pod === undefined || rest.length > 0)
       return null;
-    return safeName.test(region) && safeName.test(pod) ? { region, pod } : null;
+    return isName(region) && isName(pod) ? { region, pod } : null;
   }
 
   cordon(region: string): string {

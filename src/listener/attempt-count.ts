@@ -47,8 +47,12 @@ export async function countAttempt(
   return null;
 }
 
-/** How often the broker has delivered this message before, also without its being worked on. */
-export function redeliveries(message: ConsumeMessage): number {
-  const count: unknown = message.properties.headers?.['x-delivery-count'];
-  return typeof count === 'number' ? count : Number(message.fields.redelivered);
+/**
+ * How often the broker has delivered this message before, also without its being worked on. Whether it has is the
+ * broker's word. The header can be the sender's: a quorum queue sets it from the second delivery on, a classic one never.
+ */
+export function redeliveries({ fields, properties }: ConsumeMessage): number {
+  if (!fields.redelivered) return 0;
+  const count: unknown = properties.headers?.['x-delivery-count'];
+  return Number.isSafeInteger(count) ? Math.max(1, count as number) : 1;
 }

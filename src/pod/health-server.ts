@@ -44,6 +44,10 @@ export interface HealthAddress {
   port: number;
 }
 
+const requestLimitMs = 5_000;
+const checkIntervalMs = 1_000;
+const idleLimitMs = 10_000;
+
 interface Page {
   status: number;
   type: string;
@@ -67,10 +71,19 @@ export class HealthServer {
     private readonly logger: Logger,
   ) {
     this.server = createServer(
-      { maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 5000 },
+      {
+        maxHeaderSize: 8192,
+        headersTimeout: requestLimitMs,
+        requestTimeout: requestLimitMs,
+        keepAliveTimeout: requestLimitMs,
+        // Node looks every 30 s by itself: until then 256 slow senders would keep every probe out.
+        connectionsCheckingInterval: checkIntervalMs,
+      },
       (request, response) => void this.answer(request, response),
     );
     this.server.maxConnections = 256;
+    // Also one that does not read its answer.
+    this.server.timeout = idleLimitMs;
   }
 
   /** @throws Error naming the address, when it cannot be listened on. */

@@ -1,6 +1,9 @@
+/** Of one answer: ten thousand connections take a tenth of it. */
+const maxAnswerBytes = 16 * 1024 * 1024;
+
 interface BrokerConnection {
   name: string;
-  client_properties?: { connection_name?: unknown };
+  clientName: string | null;
 }
 
 /** Who consumes a queue. */
@@ -49,9 +52,7 @@ export class ManagementApi {
 
   async connectionsNamed(wanted: string): Promise<string[]> {
     const connections = await this.connections();
-    return connections
-      .filter(({ client_properties: properties }) => properties?.connection_name === wanted)
-      .map(({ name }) => name);
+    return connections.filter(({ clientName }) => clientName === wanted).map(({ name }) => name);
   }
 
   async closeConnection(name: string, reason: string): Promise<void> {
@@ -65,12 +66,10 @@ export class ManagementApi {
   async queue(vhost: string, name: string): Promise<BrokerQueue> {
     const path = `/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(name)}`;
     const [queue, connections] = await Promise.all([
-      this.ask('GET', path).then((response) => response.json() as Promise<QueueAnswer>),
+      this.get(path).then((answer) => (answer ?? {}) as QueueAnswer),
       this.connections(),
     ]);
-    const named = new Map(
-      connections.map((each) => [each.name, each.client_properties?.connection_name] as const),
-    );
+    const named = new Map(connections.map((each) => [each.name, each.clientName] as const));
     return {
       type: queue.type ?? 'unknown',
       arguments: queue.arguments ?? {},
@@ -78,8 +77,7 @@ export class ManagementApi {
       messages: queue.messages ?? 0,
       consumers: (queue.consumer_details ?? []).map(({ channel_details: channel, consumer_tag: tag }) => {
         const connection = channel?.connection_name ?? 'an unknown connection';
-        const clientName = named.get(connection);
-        return { connection, clientName: typeof clientName === 'string' ? clientName : null, tag };
+        return { connection, clientName: named.get(connection) ?? null, tag };
       }),
     };
   }
@@ -87,16 +85,23 @@ export class ManagementApi {
   /** Where messages go that are published to this exchange. @throws NotThereError where there is none. */
   async boundQueues(vhost: string, exchange: string): Promise<string[]> {
     const path = `/exchanges/${encodeURIComponent(vhost)}/${encodeURIComponent(exchange)}/bindings/source`;
-    const bindings = (await (await this.ask('GET', path)).json()) as {
-      destination: string;
-      destination_type: string;
-    }[];
+    const bindings = recordsIn<{ destination: string; destination_type: string }>(await this.get(path));
     return bindings.filter((each) => each.destination_type === 'queue').map((each) => each.destination);
   }
 
   private async connections(): Promise<BrokerConnection[]> {
-    const response = await this.ask('GET', '/connections?columns=name,client_properties');
-    return (await response.json()) as BrokerConnection[];
+    const all = await this.get('/connections?columns=name,client_properties');
+    return recordsIn<ConnectionAnswer>(all).flatMap(({ name, client_properties: properties }) => {
+      const called = properties?.connection_name;
+      // What a client calls itself can be anything.
+      return typeof name === 'string'
+        ? [{ name, clientName: typeof called === 'string' ? called : null }]
+        : [];
+    });
+  }
+
+  private async get(path: string): Promise<unknown> {
+    return JSON.parse(await limitedText(await this.ask('GET', path)));
   }
 
   private async ask(method: string, path: string, headers: Record<string, string> = {}): Promise<Response> {
@@ -104,6 +109,8 @@ export class ManagementApi {
       const response = await fetch(`${this.base}${path}`, {
         method,
         headers: { authorization: this.authorization, ...headers },
+        // The credentials are for this address only.
+        redirect: 'error',
         signal: this.signal,
       });
       // Not there any more is what was wanted.
@@ -118,12 +125,34 @@ export class ManagementApi {
   }
 }
 
+interface ConnectionAnswer {
+  name?: unknown;
+  client_properties?: { connection_name?: unknown } | null;
+}
+
 interface QueueAnswer {
   type?: string;
   arguments?: Record<string, unknown>;
   effective_policy_definition?: Record<string, unknown>;
   messages?: number;
   consumer_details?: { consumer_tag: string; channel_details?: { connection_name?: string } }[];
+}
+
+/** A proxy's error page, or another service, may answer in the broker's place. */
+function recordsIn<T>(answer: unknown): T[] {
+  if (!Array.isArray(answer)) throw new Error('it answered with something else than a list');
+  return answer.filter((each) => typeof each === 'object' && each !== null) as T[];
+}
+
+async function limitedText({ body }: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body ?? []) {
+    parts.push(part as Uint8Array);
+    bytes += (part as Uint8Array).length;
+    if (bytes > maxAnswerBytes) throw new Error(`its answer is longer than ${maxAnswerBytes} bytes`);
+  }
+  return Buffer.concat(parts).toString('utf8');
 }
 
 /** fetch says only "fetch failed"; what failed is in the cause. Never shows the address, which has a password in it. */

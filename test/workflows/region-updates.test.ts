@@ -83,7 +83,10 @@ describe('switchTo', () => {
     });
     for (const [payload, why] of [
       [null, 'switchTo: expected an object, got null'],
-      [{ reason: 'x', by: 'y' }, 'switchTo: switchId: expected 1 to 200 characters, got nothing'],
+      [
+        { reason: 'x', by: 'y' },
+        'switchTo: switchId: expected 1 to 200 letters, digits, ".", "_" and "-", got nothing',
+      ],
       [{ switchId: 's', by: 'y' }, 'switchTo: reason: expected text, got undefined'],
       [
         { switchId: 's', reason: 'x', by: 'y', notAfter: Date.now() - 90_000 },
@@ -91,7 +94,7 @@ describe('switchTo', () => {
       ],
       [
         { switchId: 's', reason: 'x', by: 'y', to: 7 },
-        'switchTo: to: expected 1 to 200 characters, got number',
+        'switchTo: to: expected 1 to 200 letters, digits, ".", "_" and "-", got number',
       ],
     ] as const)
       await expect(fixture.handle().executeUpdate('switchTo', { args: [payload] })).rejects.toMatchObject({
@@ -384,7 +387,11 @@ describe('marks', () => {
     await given();
     await fixture.active();
     for (const [update, payload, why] of [
-      ['cordon', { reason: 'x', by: 'y' }, 'cordon: region: expected 1 to 200 characters'],
+      [
+        'cordon',
+        { reason: 'x', by: 'y' },
+        'cordon: region: expected 1 to 200 letters, digits, ".", "_" and "-"',
+      ],
       ['pause', { by: 'y' }, 'pause: reason: expected text'],
       ['ack', null, 'ack: expected an object, got null'],
     ] as const)
