@@ -34,10 +34,11 @@ export interface PodFleetOptions {
   signal: AbortSignal;
 }
 
-/** How far the locks are: those held, by the holder's region and pod; those that a pod is ready and standing for, by its id. */
+/** How far the locks are: held ones, by region; each one's holder; those that a pod is ready and standing for, by its id. */
 export interface Survey {
   held: Map<string, number>;
-  heldBy: Map<string, number>;
+  /** The pod's id, by lock. */
+  holders: Map<string, string>;
   ready: Map<string, number>;
 }
 
@@ -87,26 +88,27 @@ export class PodFleet {
   }
 
   readyOf(survey: Survey, pod: DemoPod): number {
-    return sumOwned(survey.ready, pod);
+    return [...survey.ready].reduce((sum, [id, count]) => sum + (pod.owns(id) ? count : 0), 0);
   }
 
-  heldBy(survey: Survey, pod: DemoPod): number {
-    return sumOwned(survey.heldBy, pod);
+  /** The locks that it holds. */
+  heldBy(survey: Survey, pod: DemoPod): string[] {
+    return [...survey.holders].flatMap(([lock, id]) => (pod.owns(id) ? [lock] : []));
   }
 
   async survey(): Promise<Survey> {
     const prefix = `/baton/${this.options.id}-`;
     // `.` comes after `-`.
     const range = { key: Buffer.from(prefix), range_end: Buffer.from(`${prefix.slice(0, -1)}.`) };
-    const survey: Survey = { held: new Map(), heldBy: new Map(), ready: new Map() };
+    const survey: Survey = { held: new Map(), holders: new Map(), ready: new Map() };
     const add = (to: Map<string, number>, name: string): unknown => to.set(name, (to.get(name) ?? 0) + 1);
     for (const { key, value } of (await this.etcd.range('the state of the fleet', range)).kvs) {
-      const [, , , kind, , pod] = key.toString().split('/');
+      const [, , lock = '', kind, , pod] = key.toString().split('/');
       if (kind === 'holder') {
         const holder = decodeValue('holder', 'holder', value);
         if (!('value' in holder)) continue;
         add(survey.held, holder.value.region);
-        add(survey.heldBy, holder.value.pod);
+        survey.holders.set(lock, holder.value.pod);
       } else if (kind === 'candidates' && pod !== undefined) {
         const candidate = decodeValue('candidate', pod, value);
         if ('value' in candidate && candidate.value.state === 'ready' && candidate.value.standing)
@@ -205,6 +207,3 @@ export class PodFleet {
     return { ...Object.fromEntries(own), ...stack.environment, ...environment };
   }
 }
-
-const sumOwned = (counts: Map<string, number>, pod: DemoPod): number =>
-  [...counts].reduce((sum, [id, count]) => sum + (pod.owns(id) ? count : 0), 0);

@@ -6,6 +6,8 @@ import { pidsWithEnvironment } from '../dev/process-state';
 import type { DevStack } from '../dev/dev-stack';
 
 const answerLimitMs = 20_000;
+const dayLeaseSeconds = 86_400;
+export const dayLeases = 'etcd leases of a day';
 
 /** One look at everything that could leak, by the name of what was counted. */
 export interface Reading {
@@ -42,7 +44,7 @@ export class LeakMeters {
       this.etcdMetrics(),
       this.brokerTotals(),
     ]);
-    return { 'etcd leases': leases, 'etcd keys without receipts': keys, ...metrics, ...broker };
+    return { ...leases, 'etcd keys without receipts': keys, ...metrics, ...broker };
   }
 
   /** Runs that ended by continuing as new. */
@@ -55,8 +57,16 @@ export class LeakMeters {
     await this.temporal.close();
   }
 
-  private async leases(): Promise<number> {
-    return (await this.askEtcd<{ leases?: unknown[] }>('lease/leases', {})).leases?.length ?? 0;
+  /** Those that count redelivered messages are shared and last a day; all others belong to somebody who is there. */
+  private async leases(): Promise<Record<string, number>> {
+    const { leases = [] } = await this.askEtcd<{ leases?: { ID: string }[] }>('lease/leases', {});
+    const granted = await Promise.all(
+      leases.map(({ ID }) => this.askEtcd<{ grantedTTL?: string }>('lease/timetolive', { ID })),
+    );
+    // One that has run out meanwhile has none.
+    const seconds = granted.map(({ grantedTTL }) => Number(grantedTTL ?? 0)).filter((ttl) => ttl > 0);
+    const daily = seconds.filter((ttl) => ttl >= dayLeaseSeconds).length;
+    return { 'etcd leases': seconds.length - daily, [dayLeases]: daily };
   }
 
   private async keys(): Promise<number> {

@@ -34,8 +34,9 @@ function tableRows({ rows }: SoakResult): string[][] {
 }
 
 function summary({ plan, readings, messages, switches, left, continued }: SoakResult): [string, string][] {
-  const gaps = switches.gapsMs.toSorted((a, b) => a - b);
-  const { published, processed, lost, duplicates, overlaps } = messages;
+  const gaps = messages.gapsMs.toSorted((a, b) => a - b);
+  const { published, processed, lost, overlaps } = messages;
+  const twice = messages.duplicates + messages.forbiddenDuplicates;
   const remains = Object.values(left).reduce((sum, count) => sum + count, 0);
   return [
     [
@@ -48,7 +49,7 @@ function summary({ plan, readings, messages, switches, left, continued }: SoakRe
     ],
     [
       'messages',
-      `${published} published, ${processed} worked on, ${lost} lost, ${duplicates} twice, ${overlaps} overlapping`,
+      `${published} published, ${processed} worked on, ${lost} lost, ${twice} twice, ${overlaps} overlapping`,
     ],
     ['histories', `${continued} runs ended by continuing as new`],
     ['at the end', remains === 0 ? 'nothing of the pods was left' : JSON.stringify(left)],

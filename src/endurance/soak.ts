@@ -1,13 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PodFleet, regions } from '../bench/pod-fleet';
+import { builtFile, PodFleet, regions } from '../bench/pod-fleet';
 import { BatonClient } from '../client/baton-client';
-import { readLedger } from '../demo/ledger';
-import { checkLedger } from '../demo/ledger-checker';
-import { Publisher } from '../demo/publisher';
 import type { EnduranceContext } from './command';
-import { countProcesses, LeakMeters, type Reading } from './leak-meters';
+import { countProcesses, dayLeases, LeakMeters, type Reading } from './leak-meters';
+import { type MessageSums, QueuesLoad } from './queues-load';
 import { judgeSoak, leakRules, type SoakRow } from './soak-verdict';
 
 export interface SoakPlan {
@@ -19,15 +17,8 @@ export interface SoakPlan {
   locks: number;
   /** Messages per second, of all locks together. */
   rate: number;
-  lockSettings?: Record<string, unknown>;
-}
-
-export interface SoakMessages {
-  published: number;
-  processed: number;
-  lost: number;
-  duplicates: number;
-  overlaps: number;
+  /** How long the ended pods' traces may take to go. Default: 30. */
+  goneSeconds?: number;
 }
 
 export interface SoakResult {
@@ -36,8 +27,8 @@ export interface SoakResult {
   rows: SoakRow[];
   /** What was still there after all pods had ended by SIGTERM; all must be 0. */
   left: Record<string, number>;
-  messages: SoakMessages;
-  switches: { done: number; failed: string[]; gapsMs: number[] };
+  messages: MessageSums;
+  switches: { done: number; failed: string[] };
   /** Runs of region workflows that ended by continuing as new. */
   continued: number;
   /** One sentence per leak or broken guarantee; none: all is well. */
@@ -55,7 +46,6 @@ const settleMs = 3_000;
 /** Quarters are those of the time after it: caches fill, code is compiled. */
 const warmUpShare = 0.1;
 const longestWarmUpMs = 120_000;
-const stopLimitMs = 30_000;
 /** RabbitMQ's management page counts every five seconds. */
 const brokerCountsMs = 6_000;
 const minuteMs = 60_000;
@@ -69,38 +59,39 @@ export async function runSoak(plan: SoakPlan, context: EnduranceContext): Promis
     ...{ id: 'soak', locks: plan.locks, stack, rabbitmqUrl: stack.rabbitmqUrl, folder, signal },
     handler: 'demo/handler',
     queueSettings: { concurrency, prefetch: concurrency },
-    lockSettings: { historyLimit, beatMs, ...plan.lockSettings },
-    environment: { BATON_DEMO_LEDGER: ledger },
+    lockSettings: { historyLimit, beatMs },
+    environment: {
+      BATON_DEMO_LEDGER: ledger,
+      NODE_OPTIONS: `--require ${builtFile('endurance/collect-garbage.js')}`,
+    },
   });
   const meters = await LeakMeters.connect(stack);
   const client = BatonClient.open({ config: fleet.configFile, env: {}, onProblem: say });
-  const publishers: Publisher[] = [];
+  let load: QueuesLoad | undefined;
   try {
     await startFleet(fleet);
-    for (const [i, lock] of fleet.locks.entries())
-      publishers.push(await Publisher.connect(stack.rabbitmqUrl, lock, say, i * numbersPerLock + 1));
-    for (const publisher of publishers) publisher.start(plan.rate / plan.locks);
+    load = await QueuesLoad.connect(stack.rabbitmqUrl, fleet.locks);
+    load.start(plan.rate);
     const soaked = await soak(plan, context, { fleet, meters, client });
-    for (const publisher of publishers) publisher.pause();
-    await Promise.all(publishers.map((publisher) => publisher.settle()));
-    const messages = await judgeMessages(publishers, ledger, fleet, client);
+    await load.settle();
+    const messages = await load.judge(ledger, { deaths: [], concurrency }, (i) =>
+      client.history([fleet.locks[i]!]),
+    );
     const continued = await meters.continuedRuns();
     await client.close();
-    await Promise.all(publishers.map((publisher) => publisher.close()));
-    const left = await stopFleet(fleet, meters, signal);
+    await load.close();
+    const left = await stopFleet(fleet, meters, plan.goneSeconds ?? 30);
     const { readings, switches } = soaked;
-    const rows = judgeSoak(withoutWarmUp(readings, plan), leakRules(historyLimit));
+    const rows = judgeSoak(withoutWarmUp(readings, plan), leakRules({ locks: plan.locks, historyLimit }));
     const result = { plan, readings, rows, left, messages, switches, continued };
     return { ...result, problems: problemsOf(result) };
   } finally {
     await client.close();
-    await Promise.all(publishers.map((publisher) => publisher.close()));
+    await load?.close();
     fleet.stop();
     await meters.close();
   }
 }
-
-const numbersPerLock = 100_000_000;
 
 async function startFleet(fleet: PodFleet): Promise<void> {
   const giveUpAt = performance.now() + startLimitMs;
@@ -128,7 +119,7 @@ async function soak(
   { fleet, meters, client }: Running,
 ): Promise<{ readings: Reading[]; switches: SoakResult['switches'] }> {
   const readings: Reading[] = [];
-  const switches: SoakResult['switches'] = { done: 0, failed: [], gapsMs: [] };
+  const switches: SoakResult['switches'] = { done: 0, failed: [] };
   const began = performance.now();
   const endAt = began + plan.minutes * minuteMs;
   for (let round = 1; performance.now() < endAt; round++) {
@@ -161,50 +152,10 @@ async function switchLock(
   switches: SoakResult['switches'],
 ): Promise<void> {
   try {
-    const { receipt } = await client.switchTo({ lock, to, reason: 'soak', by: 'soak' });
+    await client.switchTo({ lock, to, reason: 'soak', by: 'soak' });
     switches.done += 1;
-    if (typeof receipt?.gapMs === 'number') switches.gapsMs.push(receipt.gapMs);
   } catch (error) {
     switches.failed.push(`${lock} to ${to}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-async function judgeMessages(
-  publishers: Publisher[],
-  ledger: string,
-  fleet: PodFleet,
-  client: BatonClient,
-): Promise<SoakMessages> {
-  await untilEmpty(publishers);
-  const processes = readLedger(ledger);
-  const sums: SoakMessages = { published: 0, processed: 0, lost: 0, duplicates: 0, overlaps: 0 };
-  for (const [i, lock] of fleet.locks.entries()) {
-    const verdict = checkLedger({
-      published: publishers[i]!.published,
-      processes: processes.map(({ pid, records }) => ({
-        pid,
-        records: records.filter(({ seq }) => Math.floor(seq / numbersPerLock) === i),
-      })),
-      receipts: await client.history([lock]),
-      deaths: [],
-      concurrency,
-    });
-    sums.published += verdict.published;
-    sums.processed += verdict.processed;
-    sums.lost += verdict.lost.length;
-    sums.duplicates += verdict.duplicates.length;
-    sums.overlaps += verdict.overlaps;
-  }
-  return sums;
-}
-
-/** Until nothing waits in the queues, and a second for what handlers have in hand. */
-async function untilEmpty(publishers: Publisher[]): Promise<void> {
-  const giveUpAt = performance.now() + stopLimitMs;
-  while (performance.now() < giveUpAt) {
-    const queued = await Promise.all(publishers.map((publisher) => publisher.queued()));
-    await sleep(1_000);
-    if (queued.every((count) => count === 0)) return;
   }
 }
 
@@ -212,19 +163,17 @@ async function untilEmpty(publishers: Publisher[]): Promise<void> {
 async function stopFleet(
   fleet: PodFleet,
   meters: LeakMeters,
-  signal: AbortSignal,
+  limitSeconds: number,
 ): Promise<Record<string, number>> {
   for (const { pid } of fleet.pods) if (pid !== undefined) process.kill(pid, 'SIGTERM');
-  const giveUpAt = performance.now() + stopLimitMs;
+  const giveUpAt = performance.now() + limitSeconds * 1_000;
   let left: Record<string, number> = {};
   while (performance.now() < giveUpAt) {
-    await sleep(brokerCountsMs / 2, undefined, { signal });
-    const {
-      'etcd keys without receipts': _keys,
-      'RabbitMQ queues': _queues,
-      ...servers
-    } = await meters.readServers();
-    left = { ...servers, processes: countProcesses(fleet) };
+    await sleep(brokerCountsMs / 2);
+    // Queues, receipts and counts of attempts are meant to stay.
+    const stay = new Set(['etcd keys without receipts', 'RabbitMQ queues', dayLeases]);
+    const servers = Object.entries(await meters.readServers()).filter(([name]) => !stay.has(name));
+    left = { ...Object.fromEntries(servers), processes: countProcesses(fleet) };
     if (Object.values(left).every((count) => count === 0)) break;
   }
   return left;
@@ -246,10 +195,11 @@ function problemsOf({ rows, left, messages, switches }: Omit<SoakResult, 'proble
   const stayed = Object.entries(left)
     .filter(([, count]) => count !== 0)
     .map(([name, count]) => `${count} ${name} were left when all pods had ended`);
-  const { lost, duplicates, overlaps } = messages;
+  const { lost, duplicates, forbiddenDuplicates, overlaps } = messages;
+  const twice = duplicates + forbiddenDuplicates;
   const broken = [
     ...(lost > 0 ? [`${lost} messages were lost`] : []),
-    ...(duplicates > 0 ? [`${duplicates} messages were worked on twice`] : []),
+    ...(twice > 0 ? [`${twice} messages were worked on twice`] : []),
     ...(overlaps > 0 ? [`${overlaps} pairs of messages of two tenures overlapped`] : []),
   ];
   return [...leaks, ...stayed, ...broken, ...switches.failed.map((why) => `a switch failed: ${why}`)];
