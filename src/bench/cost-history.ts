@@ -4,7 +4,8 @@ import { startDevStack, type DevStack } from '../dev/dev-stack';
 import { regionWorkflowId } from '../../workflows/contract';
 import type { BenchContext } from './bench';
 import type { Figures } from './cost-figures';
-import { CostFleet, regions } from './cost-fleet';
+import { CostFleet } from './cost-fleet';
+import { regions } from './pod-fleet';
 
 const startLimitMs = 60_000;
 const pollMs = 1_000;

@@ -5,8 +5,9 @@ import { connect } from 'amqplib';
 import { Publisher } from '../demo/publisher';
 import type { DevStack } from '../dev/dev-stack';
 import type { Figures } from './cost-figures';
-import { builtFile, type CostFleet, prefetch } from './cost-fleet';
+import { type CostFleet, prefetch } from './cost-fleet';
 import { etcdRequests, increase, readProcess } from './cost-meters';
+import { builtFile } from './pod-fleet';
 
 export interface LoadPlan {
   /** Messages per second. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Figures } from './cost-figures';
 import type { CostFleet } from './cost-fleet';
+import { regions } from './pod-fleet';
 
 const readyLimitMs = 30_000;
 const stopLimitMs = 15_000;
@@ -22,7 +23,7 @@ export async function measureStarts(
   const pollMs = locks > 10 ? 250 : 20;
   const notes: string[] = [];
   for (let i = 1; i <= count; i++) {
-    const pod = fleet.addPod(`us-west-x${i}`);
+    const pod = fleet.addPod(regions[1], `us-west-x${i}`);
     const began = performance.now();
     pod.start();
     let ready = 0;

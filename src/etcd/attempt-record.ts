@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import type { EtcdClient } from './etcd-client';
 import { get, put, remove, unchanged } from './holder-transaction';
@@ -16,7 +17,7 @@ const rehearsalId = '0';
  */
 export class AttemptRecord {
   private readonly keys: LockKeys;
-  private lease: { granted: Promise<string>; at: number } | null = null;
+  private lease: { granted: Promise<string>; period: number } | null = null;
 
   constructor(
     private readonly client: EtcdClient,
@@ -75,11 +76,16 @@ export class AttemptRecord {
     );
   }
 
+  /**
+   * One lease for all processes of a lock and half of `leaseMs`, whoever comes first: each process would leave one
+   * of its own behind when it ends, and each tenure forks a process.
+   */
   private currentLease(): Promise<string> {
-    const now = performance.now();
-    if (!this.lease || now - this.lease.at > leaseMs / 2) {
-      const granted = this.client.grantLease(leaseMs).then((lease) => lease.leaseId);
-      const lease = { granted, at: now };
+    const period = Math.floor(Date.now() / (leaseMs / 2));
+    if (this.lease?.period !== period) {
+      const id = leaseIdOf(this.keys.lock, period);
+      const granted = this.client.grantLeaseOnce(id, leaseMs).then(() => id);
+      const lease = { granted, period };
       this.lease = lease;
       // The next caller asks again; this one gets the error through `granted`.
       granted.catch(() => {
@@ -88,6 +94,12 @@ export class AttemptRecord {
     }
     return this.lease.granted;
   }
+}
+
+/** A positive number of 63 bits, as etcd's are; as unlikely as its own random ones to be somebody else's. */
+function leaseIdOf(lock: string, period: number): string {
+  const hash = createHash('sha256').update(`baton attempts of ${lock}, ${period}`).digest();
+  return String(BigInt.asUintN(63, hash.readBigUInt64BE()) || 1n);
 }
 
 /** Something else in its place counts as none: it is overwritten. */

@@ -81,6 +81,18 @@ export class EtcdClient {
     return { leaseId: granted.ID, ttlMs: Number(granted.TTL) * 1_000 };
   }
 
+  /** A lease under an id of the caller's choice; one that is there already stays as it is. Safe to repeat. */
+  async grantLeaseOnce(leaseId: string, ttlMs: number): Promise<void> {
+    const request = { TTL: Math.ceil(ttlMs / 1_000), ID: leaseId };
+    try {
+      await this.call(`grant lease ${leaseId}`, true, (endpoint, timeoutMs) =>
+        endpoint.unary('Lease', 'leaseGrant', request, timeoutMs),
+      );
+    } catch (error) {
+      if (!(error instanceof RefusedError && error.message.includes('lease already exists'))) throw error;
+    }
+  }
+
   async revokeLease(leaseId: string): Promise<void> {
     try {
       await this.call(`revoke lease ${leaseId}`, true, (endpoint, timeoutMs) =>
