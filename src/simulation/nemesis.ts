@@ -88,13 +88,15 @@ export const faults: Record<string, Fault> = {
   'stop agent at a keepalive': ofPod((site, pod) => {
     const { world, settings } = site;
     const agent = pod.agentProcess;
-    const ms = world.between(0.2, 0.95) * settings.leaseTtlMs;
+    // At times so long that the deadline before it has not passed when it ends.
+    const ms =
+      (world.chance(0.5) ? world.between(0.28, 0.4) : world.between(0.2, 0.95)) * settings.leaseTtlMs;
     const reads = world.whole(1, 4);
     const silentMs = long(site);
     const { etcd } = routeOf(pod, site);
     site.atKeepAlive.set(agent, () => {
       agent.stopWithin(reads, ms, [agent]);
-      world.after(ms + world.between(1, 30), () => {
+      world.after(ms + world.between(3, 30), () => {
         for (const route of Object.values(etcd)) route.cutUntil.there = world.now + silentMs;
       });
     });
@@ -173,6 +175,34 @@ export const faults: Record<string, Fault> = {
     etcd.changeLeader();
     return `${member} for ${Math.round(ms)} ms`;
   },
+  /** The pod reaches no other member than one that believes to be leader: its lease is extended to no effect. */
+  'partition with the old leader': ofPod((site, pod) => {
+    const { etcd, world, settings } = site;
+    const member = site.keptAliveBy.get(pod.agentProcess) ?? members[0];
+    const until = world.now + world.between(0.9, 2.5) * settings.leaseTtlMs;
+    etcd.deposed = { member, term: etcd.raftTerm, until };
+    etcd.changeLeader();
+    for (const [name, route] of Object.entries(routeOf(pod, site).etcd))
+      if (name !== member) route.cutUntil = { there: until, back: until };
+    return `${pod.id} and ${member} for ${Math.round(until - world.now)} ms`;
+  }),
+  /** It is applied when nobody waits for it any more, and a read has not shown it. */
+  'late hand-over': (site) => {
+    const ms = site.world.between(0.15, 0.6) * site.settings.leaseTtlMs;
+    site.nextHandOverLateMs = ms;
+    return `the next one by ${Math.round(ms)} ms`;
+  },
+  /** Its tenure goes on under another token when it comes. */
+  'late instruction': (site) => {
+    const { world, temporal, pods } = site;
+    const ms = world.between(20, 900);
+    temporal.nextInstruction = ({ tenure }) => {
+      const pod = pods.find(({ agent }) => agent?.tenure?.token === tenure.token);
+      world.after(world.between(0, 20), () => pod?.children.find(({ isAlive }) => isAlive)?.kill());
+      return ms;
+    };
+    return `the next one by ${Math.round(ms)} ms, and its listener dies`;
+  },
   'stop member': ({ memberDownUntil, world }) => {
     const member = world.pick(members);
     const ms = world.between(100, 4_000);
@@ -217,7 +247,9 @@ export function askForSwitch(site: Site): void {
   const { world, temporal, settings, places } = site;
   const regions = [...new Set(places.map(({ region }) => region))];
   const switchId = `switch-${world.uuid()}`;
-  const to = world.pick(regions);
+  const active = places.find(({ pod }) => pod?.agent?.tenure?.token === site.judge.holderToken)?.region;
+  // To the active region: nothing is to happen.
+  const to = world.pick(world.chance(0.9) ? regions.filter((region) => region !== active) : regions);
   world.trace(null, `switch ${switchId} to ${to} is asked for`);
   // On a region that is not active it is recorded and ignored.
   for (const region of regions)
@@ -247,6 +279,7 @@ export function healAll(site: Site): void {
       route.cutUntil.back = Math.min(route.cutUntil.back, world.now);
       route.slowMs = 0;
     }
+  site.nextHandOverLateMs = 0;
   etcd.deposed = null;
   etcd.stalledUntil = Math.min(etcd.stalledUntil, world.now);
   broker.downUntil = Math.min(broker.downUntil, world.now);

@@ -17,6 +17,8 @@ export interface EndpointWorld {
   /** The member takes no connections: a request fails at once and was certainly not sent. */
   isDown: () => boolean;
   onHolderRead: OnHolderRead;
+  /** By how much this transaction is late. */
+  lateMs: (request: ITxnRequest) => number;
   /** A keepalive's answer has just come in. */
   onKeepAlive: (process: SimulatedProcess) => void;
   /** For weaknesses: what is really sent. */
@@ -32,10 +34,12 @@ export class SimulatedEndpoint implements Endpoint {
   ) {}
 
   unary<T>(_service: Service, method: string, payload: unknown, timeoutMs: number): Promise<T> {
+    const lateMs = method === 'txn' ? this.means.lateMs(payload as ITxnRequest) : 0;
     return this.ask(
       timeoutMs,
       () => this.perform(method, payload) as EtcdAnswer<T>,
       isWrite(method, payload),
+      lateMs,
     );
   }
 
@@ -69,7 +73,12 @@ export class SimulatedEndpoint implements Endpoint {
 
   close(): void {}
 
-  private ask<T>(timeoutMs: number, perform: () => EtcdAnswer<T>, writes: boolean): Promise<T> {
+  private ask<T>(
+    timeoutMs: number,
+    perform: () => EtcdAnswer<T>,
+    writes: boolean,
+    lateMs: number,
+  ): Promise<T> {
     const { etcd } = this.means;
     const { world } = this.process;
     return new Promise((resolve, reject) => {
@@ -93,7 +102,7 @@ export class SimulatedEndpoint implements Endpoint {
           else reject(new EndpointFailure('lease-gone', this.name, result.error));
         });
       };
-      this.send(writes ? () => world.after(world.between(0.2, 3), commit) : commit);
+      this.send(writes ? () => world.after(lateMs + world.between(0.2, 3), commit) : commit);
     });
   }
 

@@ -89,7 +89,7 @@ export class SimulatedPod {
       { region, pod: id, version: 'simulated' },
       store,
       group,
-      noMetrics,
+      noMetrics as LockMetrics,
       notices,
       logger,
     );
@@ -150,14 +150,21 @@ export class SimulatedPod {
   }
 }
 
-const noMetrics = {
+/** All that a lock's metrics can be told: what is added there must be added here. */
+const noMetrics: Pick<LockMetrics, keyof LockMetrics> = {
   acquisition: () => {},
   extension: () => {},
   tenure: () => {},
   holding: () => {},
+  beat: () => {},
+  beatAge: () => {},
+  gap: () => {},
+  recovered: () => {},
+  drained: () => {},
+  standby: () => {},
   notHolding: () => {},
   margin: () => {},
   flapping: () => {},
   candidateReady: () => {},
   receipt: () => {},
-} as unknown as LockMetrics;
+};

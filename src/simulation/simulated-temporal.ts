@@ -6,6 +6,11 @@ import { Machine, SimulatedProcess } from './simulated-process';
 import { ContinuedAsNew, inActivity, type ActivityOptions, type WorkflowPort } from './simulated-workflow';
 import type { Route, World } from './world';
 
+export interface Instruction {
+  switchId: string;
+  tenure: { token: number };
+}
+
 /** A pod's worker. */
 export interface Worker {
   process: SimulatedProcess;
@@ -20,7 +25,9 @@ export class SimulatedTemporal {
   /** By base name of their queues. */
   readonly workers = new Map<string, Worker>();
   /** Told of each instruction to hand over. */
-  onInstruction: (input: { switchId: string; tenure: { token: number } }) => void = () => {};
+  onInstruction: (input: Instruction) => void = () => {};
+  /** Told once of the next one: it reaches the pod later by what it says, in ms. */
+  nextInstruction: ((input: Instruction) => number) | null = null;
 
   constructor(readonly world: World) {
     this.machine = new Machine('temporal', 1, 0, 1_800_000_000_000);
@@ -129,13 +136,23 @@ class OpenActivity {
   begin(): void {
     const { temporal, activity, input, options } = this;
     const { world } = temporal;
-    if (activity === 'drainAndHandOver') temporal.onInstruction(input as never);
+    const lateMs = activity === 'drainAndHandOver' ? this.instruct(input as Instruction) : 0;
     this.limit(options.scheduleToStartTimeout, TimeoutType.SCHEDULE_TO_START);
     const worker = temporal.workers.get(options.taskQueue.replace(/\/(stand|do)$/, ''));
     if (!worker) return;
     // Now and then late, and now and then twice.
-    world.transmit({ maxMs: world.chance(0.03) ? 3_000 : 15 }, () => this.dispatch(worker));
+    world.transmit({ minMs: lateMs, maxMs: lateMs + (world.chance(0.03) ? 3_000 : 15) }, () =>
+      this.dispatch(worker),
+    );
     if (world.chance(0.02)) world.after(world.between(20, 4_000), () => this.deliver(worker));
+  }
+
+  private instruct(input: Instruction): number {
+    const { temporal } = this;
+    temporal.onInstruction(input);
+    const lateMs = temporal.nextInstruction?.(input) ?? 0;
+    temporal.nextInstruction = null;
+    return lateMs;
   }
 
   /** A frozen worker takes it, too, as far as the server knows. */

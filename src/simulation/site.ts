@@ -54,6 +54,10 @@ export class Site {
   readonly memberDownUntil = new Map<string, number>();
   /** Told once of the next answer to a keepalive of the process. */
   readonly atKeepAlive = new Map<SimulatedProcess, () => void>();
+  /** Which member answered the agent's last keepalive. */
+  readonly keptAliveBy = new Map<SimulatedProcess, string>();
+  /** So much later the next transaction that hands the lock over reaches etcd. */
+  nextHandOverLateMs = 0;
   alter: (request: ITxnRequest) => ITxnRequest = (request) => request;
 
   constructor(
@@ -124,7 +128,14 @@ export class Site {
         etcd,
         route: routes.etcd[name] as Route,
         isDown: () => (this.memberDownUntil.get(name) ?? 0) > world.now,
+        lateMs: (request) => {
+          const ms = this.nextHandOverLateMs;
+          if (ms === 0 || judge.holderToken === null || !this.puts(request, 'holder')) return 0;
+          this.nextHandOverLateMs = 0;
+          return ms;
+        },
         onKeepAlive: (keeper) => {
+          this.keptAliveBy.set(keeper, name);
           const act = this.atKeepAlive.get(keeper);
           this.atKeepAlive.delete(keeper);
           act?.();
@@ -140,6 +151,11 @@ export class Site {
   connectBroker(process: SimulatedProcess, { broker: route }: Routes): Promise<unknown> {
     const heartbeatMs = this.settings.queue.heartbeatSeconds * 1_000;
     return connectSimulated(process, this.broker, route, heartbeatMs);
+  }
+
+  private puts({ success = [] }: ITxnRequest, key: string): boolean {
+    const full = `/baton/${this.settings.name}/${key}`;
+    return success.some(({ request_put: put }) => String(put?.key) === full);
   }
 
   handlerIn(process: SimulatedProcess): Handler {

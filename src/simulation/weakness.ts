@@ -1,11 +1,13 @@
 import { Guard } from '../listener/guard';
 import { DeadlineWatch } from '../listener/deadline-watch';
 import { MessageWorker } from '../listener/message-worker';
-import { Candidacy } from '../pod/candidacy';
+import { UnknownOutcomeError } from '../../activities/errors';
+import { EtcdLock } from '../etcd/etcd-lock';
 import { HandOver } from '../pod/hand-over';
 import { Keeper } from '../pod/keeper';
 import { now } from '../pod/lease-clock';
-import type { LockView } from '../pod/lock-store';
+import type { LockAgent } from '../pod/lock-agent';
+import type { HolderChange, LockStore } from '../pod/lock-store';
 import { Pod } from '../pod/pod';
 import { RunningTenure } from '../pod/running-tenure';
 import type { Weakness } from './weakness-names';
@@ -102,14 +104,32 @@ const weakenings: Record<Weakness, () => void> = {
   'hand-over without compares': () => {},
   'settled by a read': () => {
     replace(
-      Candidacy,
-      'write',
+      EtcdLock,
+      'changeHolder',
       (original) =>
-        async function read(this: { store: { read: () => Promise<LockView> } }, whileHolding?: number) {
-          const settles = whileHolding !== undefined && new Error().stack?.includes('hand-over') === true;
-          if (!settles) return (original as (token?: number) => unknown).call(this, whileHolding);
-          const view = await this.store.read();
-          return { outcome: view.holder?.token === whileHolding ? 'applied' : 'refused', view };
+        async function read(this: LockStore, change: HolderChange) {
+          try {
+            return await (original as LockStore['changeHolder']).call(this, change);
+          } catch (error) {
+            if (!(error instanceof UnknownOutcomeError)) throw error;
+            const view = await this.read();
+            if (view.holder?.token !== change.view.holder?.token) throw error;
+            return { outcome: 'refused', why: 'a read has not shown it', view };
+          }
+        },
+    );
+    replace(
+      HandOver,
+      'resume',
+      (original) =>
+        async function resumed(this: { agent: LockAgent }, ...given: never[]) {
+          const { candidacy, store } = this.agent;
+          candidacy.write = async () => ({ outcome: 'applied', view: await store.read() });
+          try {
+            return await (original as Anything).apply(this, given);
+          } finally {
+            Reflect.deleteProperty(candidacy, 'write');
+          }
         },
     );
   },
