@@ -8,8 +8,8 @@ import { measureRoundTrip } from './round-trip';
 import { brokenRelations } from './timing-budget';
 
 /**
- * What a pod checks before it starts, all at the same time: servers that are away hold it up for 2.5 s at most, and are
- * no reason not to start. `refused`: servers that do not let it in, a sentence each. `measured`: the way to etcd.
+ * What a pod checks before it starts, all at the same time: servers that are away hold it up for `startLimitMs` at most, and
+ * are no reason not to start. `refused`: servers that do not let it in, a sentence each. `measured`: the way to etcd.
  *
  * @throws ConfigError naming every setting that breaks a relation even with the shortest of several round trips: it
  *   cannot be safe, or cannot work.
@@ -18,9 +18,13 @@ export async function checkBeforeStart(
   config: Config,
   region: RegionSettings,
 ): Promise<{ refused: string[]; measured: string }> {
-  const client = new EtcdClient(config.etcd, { requestTimeoutMs: startLimitMs });
+  const limitMs = startLimitMs(config);
+  const client = new EtcdClient(config.etcd, { requestTimeoutMs: limitMs });
   try {
-    const [refused, best] = await Promise.all([whyNoAccess(config, region, client), bestTripMs(client)]);
+    const [refused, best] = await Promise.all([
+      whyNoAccess(config, region, client),
+      bestTripMs(client, limitMs),
+    ]);
     if (refused.length > 0 || typeof best === 'string')
       return { refused, measured: `the round trip to etcd is not known: ${best}` };
     const problems = config.locks.flatMap((settings) =>
@@ -38,17 +42,17 @@ export async function checkBeforeStart(
 }
 
 /** Or why it is not known. Where etcd is far and has answered, one further answer is waited for. */
-async function bestTripMs(client: EtcdClient): Promise<number | string> {
+async function bestTripMs(client: EtcdClient, limitMs: number): Promise<number | string> {
   let answered = false;
   const read = async (): Promise<void> => {
     await linearizableRead(client);
     answered = true;
   };
-  const trip = measureRoundTrip(read, { enoughMs: startLimitMs }).then(
+  const trip = measureRoundTrip(read, { enoughMs: limitMs }).then(
     ({ best }) => best,
     (error: Error) => error.message,
   );
-  const early = await Promise.race([trip, sleep(startLimitMs, null, { ref: false })]);
+  const early = await Promise.race([trip, sleep(limitMs, null, { ref: false })]);
   if (early !== null) return early;
-  return answered ? trip : `no answer within ${startLimitMs / 1000} s`;
+  return answered ? trip : `no answer within ${limitMs / 1000} s`;
 }

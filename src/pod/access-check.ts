@@ -9,8 +9,11 @@ import { probeAccess } from '../etcd/access-probe';
 import type { EtcdClient } from '../etcd/etcd-client';
 import { connectClient, whyNoTls } from '../temporal/connection';
 
-/** For each server, all at the same time: one that is away holds up a start no longer than this. */
-export const startLimitMs = 2_500;
+/**
+ * For each server, all at the same time: one that is away holds up a start no longer than this. With a login it is longer,
+ * because etcd takes its time over a password, and over a wrong one as well.
+ */
+export const startLimitMs = ({ etcd }: Config): number => (etcd.username === undefined ? 2_500 : 6_000);
 const denied = /ACCESS[-_]REFUSED|NOT[-_]ALLOWED/;
 
 /**
@@ -22,9 +25,10 @@ export async function whyNoAccess(
   region: RegionSettings,
   etcd: EtcdClient,
 ): Promise<string[]> {
-  const checks = [whyNoEtcd(config, etcd), whyNoBroker(region), whyNoTemporal(config)];
+  const limitMs = startLimitMs(config);
+  const checks = [whyNoEtcd(config, etcd), whyNoBroker(region, limitMs), whyNoTemporal(config)];
   const answers = await Promise.all(
-    checks.map((check) => Promise.race([check, sleep(startLimitMs, null, { ref: false })])),
+    checks.map((check) => Promise.race([check, sleep(limitMs, null, { ref: false })])),
   );
   return answers.filter((why) => why !== null);
 }
@@ -38,11 +42,11 @@ async function whyNoEtcd({ locks }: Config, etcd: EtcdClient): Promise<string | 
   }
 }
 
-async function whyNoBroker(region: RegionSettings): Promise<string | null> {
+async function whyNoBroker(region: RegionSettings, limitMs: number): Promise<string | null> {
   const { host, pathname, protocol } = new URL(region.amqpUrl);
   const where = `RabbitMQ of ${region.name} at ${protocol}//${host}${pathname}`;
   try {
-    const connection = await connect(region.amqpUrl, { ...readTlsFiles(region), timeout: startLimitMs });
+    const connection = await connect(region.amqpUrl, { ...readTlsFiles(region), timeout: limitMs });
     connection.on('error', () => {});
     await connection.close();
     return null;
