@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Receipt } from '../../workflows/contract';
 import { DemoPod } from '../demo/demo-pods';
 import type { DevStack } from '../dev/dev-stack';
 import { isRunning } from '../dev/process-state';
 import { EtcdClient } from '../etcd/etcd-client';
+import { EtcdLock } from '../etcd/etcd-lock';
 import { decodeValue } from '../etcd/lock-keys';
 
 /** Also when this file runs uncompiled, as in tests: processes come from dist/. */
@@ -14,6 +16,8 @@ export const builtFile = (name: string): string => join(root, 'dist', 'src', nam
 
 export const regions = ['us-east', 'us-west'] as const;
 const surveyMs = 250;
+/** As many as etcd keeps of one lock. */
+const allReceipts = 1_000;
 /** Of a warning, what tells it from others. */
 const reasonLength = 90;
 
@@ -116,6 +120,11 @@ export class PodFleet {
       }
     }
     return survey;
+  }
+
+  /** Of one lock, newest first. */
+  receipts(lock: string): Promise<Receipt[]> {
+    return new EtcdLock(this.etcd, lock, { report: () => {} }).listReceipts(allReceipts);
   }
 
   /** @returns whether it was so before `giveUpAt` (of `performance.now()`). */

@@ -2,11 +2,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { builtFile, PodFleet, regions } from '../bench/pod-fleet';
-import { BatonClient } from '../client/baton-client';
 import type { EnduranceContext } from './command';
 import { countProcesses, dayLeases, LeakMeters, type Reading } from './leak-meters';
 import { type MessageSums, QueuesLoad } from './queues-load';
-import { judgeSoak, leakRules, type SoakRow } from './soak-verdict';
+import { judgeSoak, leakRules, leastReadings, type SoakRow } from './soak-verdict';
 
 export interface SoakPlan {
   minutes: number;
@@ -17,6 +16,8 @@ export interface SoakPlan {
   locks: number;
   /** Messages per second, of all locks together. */
   rate: number;
+  /** However slow the machine is, and whatever the minutes say. Default: one round of four readings. */
+  least?: { rounds: number; readingsPerRound: number };
   /** How long the ended pods' traces may take to go. Default: 30. */
   goneSeconds?: number;
 }
@@ -52,7 +53,7 @@ const minuteMs = 60_000;
 
 /** Load on a few locks of two pods in two regions, all of them switched again and again; counts all along. */
 export async function runSoak(plan: SoakPlan, context: EnduranceContext): Promise<SoakResult> {
-  const { stack, folder, say, signal } = context;
+  const { stack, folder, signal } = context;
   const ledger = join(folder, 'ledger');
   mkdirSync(ledger, { recursive: true });
   const fleet = new PodFleet({
@@ -66,19 +67,17 @@ export async function runSoak(plan: SoakPlan, context: EnduranceContext): Promis
     },
   });
   const meters = await LeakMeters.connect(stack);
-  const client = BatonClient.open({ config: fleet.configFile, env: {}, onProblem: say });
   let load: QueuesLoad | undefined;
   try {
     await startFleet(fleet);
     load = await QueuesLoad.connect(stack.rabbitmqUrl, fleet.locks);
     load.start(plan.rate);
-    const soaked = await soak(plan, context, { fleet, meters, client });
+    const soaked = await soak(plan, context, { fleet, meters });
     await load.settle();
     const messages = await load.judge(ledger, { deaths: [], concurrency }, (i) =>
-      client.history([fleet.locks[i]!]),
+      fleet.receipts(fleet.locks[i]!),
     );
     const continued = await meters.continuedRuns();
-    await client.close();
     await load.close();
     const left = await stopFleet(fleet, meters, plan.goneSeconds ?? 30);
     const { readings, switches } = soaked;
@@ -86,7 +85,6 @@ export async function runSoak(plan: SoakPlan, context: EnduranceContext): Promis
     const result = { plan, readings, rows, left, messages, switches, continued };
     return { ...result, problems: problemsOf(result) };
   } finally {
-    await client.close();
     await load?.close();
     fleet.stop();
     await meters.close();
@@ -109,23 +107,24 @@ async function startFleet(fleet: PodFleet): Promise<void> {
 interface Running {
   fleet: PodFleet;
   meters: LeakMeters;
-  client: BatonClient;
 }
 
 /** One round after the other: all locks to the other region, a pause, readings. */
 async function soak(
   plan: SoakPlan,
   { say, signal }: EnduranceContext,
-  { fleet, meters, client }: Running,
+  { fleet, meters }: Running,
 ): Promise<{ readings: Reading[]; switches: SoakResult['switches'] }> {
   const readings: Reading[] = [];
   const switches: SoakResult['switches'] = { done: 0, failed: [] };
   const began = performance.now();
   const endAt = began + plan.minutes * minuteMs;
-  for (let round = 1; performance.now() < endAt; round++) {
+  const least = plan.least ?? { rounds: 1, readingsPerRound: leastReadings };
+  for (let round = 1; performance.now() < endAt || round <= least.rounds; round++) {
+    const before = readings.length;
     const roundEndsAt = Math.min(endAt, began + round * plan.switchSeconds * 1_000);
     const to = regions[round % 2]!;
-    await Promise.all(fleet.locks.map((lock) => switchLock(client, lock, to, switches)));
+    await Promise.all(fleet.locks.map((lock) => switchLock(fleet, lock, to, switches)));
     const other = fleet.pods.find(({ place }) => place.region !== to)!;
     const settled = await fleet.until(
       performance.now() + switchLimitMs,
@@ -136,9 +135,8 @@ async function soak(
     await sleep(settleMs, undefined, { signal });
     do {
       readings.push({ atMs: performance.now() - began, values: await meters.read(fleet) });
-      const nextAt = Math.min(roundEndsAt, performance.now() + plan.readingSeconds * 1_000);
-      await sleep(Math.max(0, nextAt - performance.now()), undefined, { signal });
-    } while (performance.now() < roundEndsAt);
+      await sleep(plan.readingSeconds * 1_000, undefined, { signal });
+    } while (performance.now() < roundEndsAt || readings.length < before + least.readingsPerRound);
     const left = Math.max(0, Math.round((endAt - performance.now()) / 1_000));
     say(`round ${round}: ${to} is active, ${readings.length} readings, ${left} s left`);
   }
@@ -146,13 +144,13 @@ async function soak(
 }
 
 async function switchLock(
-  client: BatonClient,
+  fleet: PodFleet,
   lock: string,
   to: string,
   switches: SoakResult['switches'],
 ): Promise<void> {
   try {
-    await client.switchTo({ lock, to, reason: 'soak', by: 'soak' });
+    await fleet.baton('switch', '--to', to, '--lock', lock, '--reason', 'soak', '--by', 'soak');
     switches.done += 1;
   } catch (error) {
     switches.failed.push(`${lock} to ${to}: ${error instanceof Error ? error.message : String(error)}`);
