@@ -91,7 +91,7 @@ function whoText(
     ttlLeftMs === null
       ? ''
       : `, lease ${(Math.max(0, ttlLeftMs + 999 - (now - readAt)) / 1000).toFixed(0)} of ${leaseTtlMs / 1000} s`;
-  return `${holder.region} is active for ${ago(holder.since, now)} (pod ${holder.pod}, token ${holder.token}${left}), ${ready} ready to take over`;
+  return `${holder.region} is active for ${ago(holder.since, now)}, ${ready} ready to take over (pod ${holder.pod}, token ${holder.token}${left})`;
 }
 
 const figuresText = ({ rate, handlerP50, handlerP99 }: Figures): string =>

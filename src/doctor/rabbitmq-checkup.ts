@@ -79,10 +79,10 @@ function versionFinding(of: string, version = 'of an unknown version'): Finding 
 async function checkQueue(
   connection: ChannelModel,
   region: RegionSettings,
-  { queue, name: lock }: LockSettings,
+  { queue }: LockSettings,
 ): Promise<Finding[]> {
   const { name, declare, deadLetterExchange } = queue;
-  const of = `${lock}: ${name} in ${region.name}`;
+  const of = `queue ${name} in ${region.name}`;
   const { ok, error } = findingsOf('queues', of);
   const there = await tryStep(connection, (channel) => channel.checkQueue(name));
   if ('refusal' in there && there.code === notFound)

@@ -55,7 +55,9 @@ async function checkNamespace(
   try {
     const { config } = await bounded(() => workflowService.describeNamespace({ namespace }));
     const days = Math.round(Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / 86_400);
-    return ok(`can be reached; histories are kept for ${days} days, receipts in etcd for longer`);
+    return ok(
+      `can be reached; histories are kept for ${days === 1 ? 'a day' : `${days} days`}, receipts in etcd for longer`,
+    );
   } catch (error) {
     return failed(reasonOf(error), 'create the namespace, or correct temporal.namespace and its permissions');
   }

@@ -123,7 +123,12 @@ function workflowView(
   }
   const { phase, tenure, why } = reading;
   const claims = tenure ? [{ party: named(tenure), token: tenure.token }] : [];
-  const view: View = { ...base, reached: 'yes', claims, says: `${phase}: ${why}` };
+  const view: View = {
+    ...base,
+    reached: 'yes',
+    claims,
+    says: why.startsWith(`${phase}:`) ? why : `${phase}: ${why}`,
+  };
   if (tenure?.token === own?.token) return [view, null];
   return [view, `the workflow of ${region} says ${described(tenure)}, etcd says ${described(holder)}`];
 }

@@ -46,7 +46,7 @@ const temporal = { away: null, asked: true };
 test('a frame shows who is active, a lane per region, and the rate, within the width', () => {
   const frame = topFrame([lock], temporal, now, 80);
   const text = frame.join('\n');
-  expect(text).toContain('orders: us-east is active for 1m (pod e-1, token 7, lease 4 of 5 s)');
+  expect(text).toContain('orders: us-east is active for 1m, 0 ready to take over (pod e-1, token 7');
   expect(text).toMatch(/^us-east active +█{27,28}$/m);
   expect(text).toMatch(/^us-west standby +·{55}$/m);
   expect(text).toContain('120 messages/s, handler p50 2.0 ms p99 9.0 ms');

@@ -96,7 +96,7 @@ test('a queue of the wrong type', async () => {
   const { code, wrong, findings } = await doctor(system);
   expect(code).toBe(1);
   expect(wrong).toContainEqual(
-    `${system.lock}: ${system.lock} in us-east: is a classic queue: it can lose messages with its node, and does not count deliveries`,
+    `queue ${system.lock} in us-east: is a classic queue: it can lose messages with its node, and does not count deliveries`,
   );
   // A classic queue, too, may be consumed: nothing was delivered, nothing is consumed by the doctor.
   expect(findings).toContainEqual(expect.objectContaining({ area: 'permissions', why: 'may be consumed' }));

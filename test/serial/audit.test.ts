@@ -107,7 +107,7 @@ test('top writes plain lines into a pipe: who is active, the lanes, the rate', a
   const { stdout, code } = await system.runUntil(rate, 'top', '--config', system.configFile());
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /^\d{4}-\S+Z {2}lock-\w+: us-east is active for .* 1 ready to take over; us-east active, us-west standby/m,
+    /^\d{4}-\S+Z {2}lock-\w+: us-east is active for .*, 1 ready to take over \(pod us-east-a-.*\); us-east active, us-west standby/m,
   );
   expect(stdout).toMatch(rate);
   expect(stdout).not.toContain('\u001b');

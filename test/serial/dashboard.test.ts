@@ -101,28 +101,28 @@ test('with the keyboard alone: unlock, look at the checks, switch; the lanes mov
   await page.locator('dialog dd', { hasText: 'anna (dashboard)' }).first().waitFor();
   await page.keyboard.press('Escape');
   expect(await page.locator('.mark:focus').count()).toBe(1);
+  await page.locator('#window').selectOption('5 minutes');
   expect(statSync(await keepScreenshot(page, 'dashboard')).size).toBeGreaterThan(10_000);
 });
 
 test.each(['light', 'dark'] as const)(
   'nothing is wrong for axe in %s, with a dialog open too',
   async (scheme) => {
-    for (const [width, height] of [
-      [1280, 900],
-      [390, 844],
-    ] as const) {
+    const look = async (width: number, height: number): Promise<void> => {
       const other = await openPage(browser, dashboard.url, errors, { scheme, width, height });
       await other.locator('tr.holds').waitFor();
+      await keepScreenshot(other, `dashboard-${scheme}-${width}`);
       expect(await accessibilityProblems(other)).toEqual([]);
       await other.locator('button', { hasText: 'Receipt' }).first().click();
       expect(await accessibilityProblems(other)).toEqual([]);
-      await keepScreenshot(other, `dashboard-${scheme}-${width}`);
+      await keepScreenshot(other, `dashboard-receipt-${scheme}-${width}`);
       // Nothing sticks out of a phone's screen.
       expect(await other.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(
         0,
       );
       await other.close();
-    }
+    };
+    await Promise.all([look(1280, 900), look(390, 844)]);
   },
 );
 
@@ -164,8 +164,7 @@ test('fifty locks stay readable while Temporal is away, which the page says', as
     { requestTimeoutMs: 10_000 },
   );
   const names = Array.from({ length: 50 }, (_, i) => uniqueName(`queue-${String(i).padStart(2, '0')}`));
-  const leases: string[] = [];
-  for (const name of names) leases.push(await hold(new EtcdLock(etcd, name, { report: () => {} })));
+  const holding = Promise.all(names.map((name) => hold(new EtcdLock(etcd, name, { report: () => {} }))));
   const config = join(system.folder, 'fifty.yaml');
   const temporal = `127.0.0.1:${(await freePorts(1))[0]}`;
   writeFileSync(
@@ -177,25 +176,29 @@ test('fifty locks stay readable while Temporal is away, which the page says', as
       locks: Object.fromEntries(names.map((name) => [name, { queue: { name }, handler: './none.js' }])),
     }),
   );
-  const fifty = await DashboardProcess.start(['--config', config, '--port', '0']);
+  const [leases, fifty] = await Promise.all([
+    holding,
+    DashboardProcess.start(['--config', config, '--port', '0']),
+  ]);
+  const look = async (width: number): Promise<void> => {
+    const many = await openPage(browser, fifty.url, errors, { width });
+    await many.locator('.notice', { hasText: /Temporal unreachable for .*; shown from etcd/ }).waitFor();
+    expect(await many.locator('.lock').count()).toBe(50);
+    expect(await many.locator('.sentence', { hasText: 'us-east is active for' }).count()).toBe(50);
+    expect(await many.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+    const heights = await many.locator('.lock').evaluateAll((all) => all.map((each) => each.clientHeight));
+    // Several fit on a screen, also on a phone's, where the sentence takes lines of its own.
+    expect(Math.max(...heights)).toBeLessThan(220);
+    expect(await accessibilityProblems(many)).toEqual([]);
+    await keepScreenshot(many, `dashboard-fifty-${width}`);
+    await many.locator('#filter').fill('queue-17');
+    expect(await many.locator('.lock:visible').count()).toBe(1);
+    // Read-only: it was started without tokens.
+    expect(await many.locator('#session:visible').count()).toBe(0);
+    await many.close();
+  };
   try {
-    for (const width of [1280, 390]) {
-      const many = await openPage(browser, fifty.url, errors, { width });
-      await many.locator('.notice', { hasText: /Temporal unreachable for .*; shown from etcd/ }).waitFor();
-      expect(await many.locator('.lock').count()).toBe(50);
-      expect(await many.locator('.sentence', { hasText: 'us-east is active for' }).count()).toBe(50);
-      expect(await many.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
-      const heights = await many.locator('.lock').evaluateAll((all) => all.map((each) => each.clientHeight));
-      // Several fit on a screen, also on a phone's, where the sentence takes lines of its own.
-      expect(Math.max(...heights)).toBeLessThan(220);
-      expect(await accessibilityProblems(many)).toEqual([]);
-      await keepScreenshot(many, `dashboard-fifty-${width}`);
-      await many.locator('#filter').fill('queue-17');
-      expect(await many.locator('.lock:visible').count()).toBe(1);
-      // Read-only: it was started without tokens.
-      expect(await many.locator('#session:visible').count()).toBe(0);
-      await many.close();
-    }
+    await Promise.all([1280, 390].map(look));
   } finally {
     await fifty.stop();
     await Promise.all(leases.map((leaseId) => etcd.revokeLease(leaseId)));
