@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { type AuditEntry, firstPrevious, hashOf } from './audit-entry';
 
 export interface AuditVerdict {
@@ -23,7 +24,7 @@ export async function verifyAudit(file: string, head?: string): Promise<AuditVer
   /** A line that cannot be read, until the next one has told that it was cut off. */
   let unread: number | null = null;
   let seq = 0;
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: 0 });
+  const lines = createInterface({ input: Readable.from(untilEndlessLine(file)), crlfDelay: 0 });
   try {
     for await (const line of lines) {
       verdict.lines += 1;
@@ -51,11 +52,27 @@ export async function verifyAudit(file: string, head?: string): Promise<AuditVer
   return verdict;
 }
 
+/** No entry comes near this; what goes on for longer is none, and no string could hold it. */
+const maxLineBytes = 4 * 1024 * 1024;
+
+/** Ends within the first line that is too long, so that this one cannot be read. */
+async function* untilEndlessLine(file: string): AsyncGenerator<Buffer> {
+  let lineBytes = 0;
+  for await (const part of createReadStream(file) as AsyncIterable<Buffer>) {
+    yield part;
+    const end = part.lastIndexOf(10);
+    lineBytes = end < 0 ? lineBytes + part.length : part.length - end - 1;
+    if (lineBytes > maxLineBytes) return;
+  }
+}
+
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+
 function readEntry(line: string): AuditEntry | null {
   try {
     const entry = JSON.parse(line) as Partial<AuditEntry> | null;
     const isEntry =
-      typeof entry?.seq === 'number' && typeof entry.previous === 'string' && entry.event !== undefined;
+      typeof entry?.seq === 'number' && typeof entry.previous === 'string' && isObject(entry.event);
     return isEntry ? (entry as AuditEntry) : null;
   } catch {
     // Cut off, or not ours: the next line decides.

@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { type CommandSpec, jsonOption, parseCommand, UsageError } from './command-line';
 
 const spec = {
@@ -27,6 +27,7 @@ export async function run([verb, ...argv]: string[]): Promise<number> {
     throw new UsageError(`--head is ${head}: must be 64 hexadecimal digits`);
   try {
     accessSync(file, constants.R_OK);
+    if (statSync(file).isDirectory()) throw new Error('it is a folder');
   } catch (error) {
     throw new UsageError(`FILE is ${file}: must be a readable file: ${(error as Error).message}`);
   }

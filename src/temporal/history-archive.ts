@@ -61,10 +61,15 @@ export async function readHistories(folder: string): Promise<ArchivedHistory[]> 
     names.map(async (name) => {
       const file = join(folder, name);
       try {
-        const json = JSON.parse(await readFile(file, 'utf8')) as { workflowId?: string; events?: unknown };
-        if (!Array.isArray(json.events)) throw new Error('it has no list of events');
+        const json = JSON.parse(await readFile(file, 'utf8')) as Partial<Record<string, unknown>> | null;
+        if (!Array.isArray(json?.['events'])) throw new Error('it has no list of events');
         const { workflowId = name.replace(/\.json$/, '') } = json;
-        return { file, workflowId, history: History.fromObject(json) };
+        if (typeof workflowId !== 'string') throw new Error('its workflowId is no text');
+        const history = History.fromObject(json);
+        // The SDK's core would end the process.
+        if (!history.events[0]?.workflowExecutionStartedEventAttributes?.originalExecutionRunId)
+          throw new Error('it does not begin with the start of a run');
+        return { file, workflowId, history };
       } catch (error) {
         throw new Error(`${file} is not a workflow's history: ${(error as Error).message}`, { cause: error });
       }

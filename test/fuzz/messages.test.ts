@@ -12,7 +12,8 @@ jest.setTimeout(fuzzLimitMs(120_000));
 /** What AMQP's tables can carry, with the types that JavaScript has no literal for. */
 const field = fc.oneof(
   fc.boolean(),
-  hostileNumber,
+  // The publisher's own library cannot write these as they are.
+  hostileNumber.filter(Number.isFinite),
   hostileText,
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
   fc.constant(null),
