@@ -188,7 +188,7 @@ export const faults: Record<string, Fault> = {
   }),
   /** It is applied when nobody waits for it any more, and a read has not shown it. */
   'late hand-over': (site) => {
-    const ms = site.world.between(0.15, 0.6) * site.settings.leaseTtlMs;
+    const ms = site.world.between(0.15, 0.4) * site.settings.leaseTtlMs;
     site.nextHandOverLateMs = ms;
     return `the next one by ${Math.round(ms)} ms`;
   },

@@ -15,9 +15,14 @@ interface Focus {
 
 /** What is rare by chance alone. A part of all seeds is like this. */
 const focuses: Partial<Record<Weakness, Focus>> = {
+  'no deadline kill': {
+    faults: ['cut pod from etcd', 'cut pod from everything', 'freeze agent'],
+    switches: 0,
+    slowShare: 0.7,
+  },
   'deadline from the answer': { faults: ['stop agent at a keepalive'], switches: 0, slowShare: 0.7 },
   'unconfirmed extension': { faults: ['partition with the old leader'], switches: 0, slowShare: 0.5 },
-  'settled by a read': { faults: ['late hand-over'], switches: 2, slowShare: 0.5 },
+  'settled by a read': { faults: ['late hand-over'], switches: 3, slowShare: 0.2 },
   'stale instructions obeyed': { faults: ['late instruction'], switches: 3, slowShare: 0.05 },
 };
 const focusShare = 0.15;

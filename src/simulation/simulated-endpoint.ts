@@ -34,12 +34,12 @@ export class SimulatedEndpoint implements Endpoint {
   ) {}
 
   unary<T>(_service: Service, method: string, payload: unknown, timeoutMs: number): Promise<T> {
-    const lateMs = method === 'txn' ? this.means.lateMs(payload as ITxnRequest) : 0;
+    const delayMs = method === 'txn' ? this.means.lateMs(payload as ITxnRequest) : 0;
     return this.ask(
       timeoutMs,
       () => this.perform(method, payload) as EtcdAnswer<T>,
       isWrite(method, payload),
-      lateMs,
+      delayMs,
     );
   }
 
@@ -77,7 +77,7 @@ export class SimulatedEndpoint implements Endpoint {
     timeoutMs: number,
     perform: () => EtcdAnswer<T>,
     writes: boolean,
-    lateMs: number,
+    delayMs: number,
   ): Promise<T> {
     const { etcd } = this.means;
     const { world } = this.process;
@@ -102,7 +102,7 @@ export class SimulatedEndpoint implements Endpoint {
           else reject(new EndpointFailure('lease-gone', this.name, result.error));
         });
       };
-      this.send(writes ? () => world.after(lateMs + world.between(0.2, 3), commit) : commit);
+      this.send(writes ? () => world.after(delayMs + world.between(0.2, 3), commit) : commit);
     });
   }
 

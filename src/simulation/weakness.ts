@@ -126,9 +126,11 @@ const weakenings: Record<Weakness, () => void> = {
           const { candidacy, store } = this.agent;
           candidacy.write = async () => ({ outcome: 'applied', view: await store.read() });
           try {
-            return await (original as Anything).apply(this, given);
+            return await original.apply(this, given);
           } finally {
             Reflect.deleteProperty(candidacy, 'write');
+            // What it offered is withdrawn all the same, when it may be too late.
+            setTimeout(() => void candidacy.write().catch(() => {}), 1_000);
           }
         },
     );

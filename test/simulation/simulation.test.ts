@@ -21,10 +21,14 @@ test('the same seed is the same life, event by event', async () => {
 
 /** Where to look: each is found within these seeds, and the rules that may find it. */
 const found: [Weakness, { from: number; seeds: number; rule: RegExp }][] = [
-  ['no guard', { from: 1, seeds: 10, rule: /a read since it was received/ }],
-  ['no deadline kill', { from: 2_000, seeds: 200, rule: /fail-stop|one at a time|nothing lost/ }],
-  ['drain without waiting', { from: 1, seeds: 400, rule: /fail-stop|one at a time/ }],
-  ['hand-over without compares', { from: 1, seeds: 100, rule: /present holder|one at a time/ }],
+  ['no guard', { from: 1, seeds: 5, rule: /a read since it was received/ }],
+  ['no deadline kill', { from: 1, seeds: 60, rule: /fail-stop/ }],
+  ['deadline from the answer', { from: 1, seeds: 200, rule: /fail-stop|one at a time/ }],
+  ['unconfirmed extension', { from: 1, seeds: 100, rule: /fail-stop|one at a time/ }],
+  ['hand-over without compares', { from: 1, seeds: 50, rule: /present holder|one at a time/ }],
+  ['settled by a read', { from: 1, seeds: 200, rule: /fail-stop|one at a time/ }],
+  ['drain without waiting', { from: 1, seeds: 60, rule: /fail-stop|one at a time/ }],
+  ['stale instructions obeyed', { from: 1, seeds: 20, rule: /a stale instruction changes nothing/ }],
 ];
 
 test.each(found)('%s: the judge misses the safety line', async (weakness, { from, seeds, rule }) => {
