@@ -1,13 +1,14 @@
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PodFleet, regions, type Survey } from '../bench/pod-fleet';
+import { builtFile, PodFleet, regions, type Survey } from '../bench/pod-fleet';
 import { UnknownOutcomeError } from '../../activities/errors';
 import { BatonClient } from '../client/baton-client';
 import type { DemoPod } from '../demo/demo-pods';
 import { regionWorkflowId } from '../../workflows/contract';
 import type { EnduranceContext } from './command';
 import { HolderWatch } from './holder-watch';
+import { profileFolderVariable } from './profile-on-signal';
 import { type MessageSums, QueuesLoad } from './queues-load';
 import { measureSteady, type SteadyFigures } from './steady-meters';
 import { judgeTakeovers, type Percentiles, percentilesOf, type Takeovers } from './takeover';
@@ -19,7 +20,7 @@ export interface ScalePlan {
   steadySeconds: number;
   /** Messages per second, of all locks together. */
   rate: number;
-  /** Agents write CPU profiles here when they end. */
+  /** Agents and listeners write CPU profiles of the quiet time here. */
   profile?: string;
   /** On top of a takeover's own bound, TTL + 1 s: what a slow machine is forgiven. */
   slackMs?: number;
@@ -50,7 +51,6 @@ const settleMs = 10_000;
 /** For locks that are taken over to show whether they stay where they are. */
 const afterTakeoverMs = 10_000;
 const takeoverLimitMs = 60_000;
-const stopLimitMs = 30_000;
 /** From a pod's death: its lease runs out, etcd looks each half second, a standing pod takes over. */
 const beyondTtlMs = 1_000;
 /** All at once would be the burst that is measured. */
@@ -68,7 +68,7 @@ export async function runScale(plan: ScalePlan, context: EnduranceContext): Prom
     handler: 'demo/handler',
     queueSettings: { concurrency, prefetch: concurrency },
     lockSettings: { leaseTtlMs: plan.ttlSeconds * 1_000 },
-    environment: { BATON_DEMO_LEDGER: ledger },
+    environment: { BATON_DEMO_LEDGER: ledger, ...profileEnvironment(plan.profile) },
   });
   const client = BatonClient.open({ config: fleet.configFile, env: {}, onProblem: say });
   const holders = await HolderWatch.open(stack.etcdAddresses, 'scale-');
@@ -83,7 +83,9 @@ export async function runScale(plan: ScalePlan, context: EnduranceContext): Prom
     say(`measuring for ${plan.steadySeconds} s`);
     const steadyFrom = performance.now();
     const workflows = fleet.locks.map((lock, i) => regionWorkflowId(lock, regions[i % 2]!));
+    if (plan.profile !== undefined) toggleProfiles(fleet);
     const steady = await measureSteady(fleet, stack, workflows, plan.steadySeconds, signal);
+    if (plan.profile !== undefined) toggleProfiles(fleet);
     const steadyChanges = holders.since(steadyFrom).length;
 
     const [victim] = fleet.pods as [DemoPod];
@@ -104,7 +106,6 @@ export async function runScale(plan: ScalePlan, context: EnduranceContext): Prom
       client.history([fleet.locks[i]!]),
     );
     const warnings = fleet.warningsSince(began, survivors);
-    if (plan.profile !== undefined) await endByThemselves(survivors);
     const boundMs = plan.ttlSeconds * 1_000 + beyondTtlMs + (plan.slackMs ?? 0);
     const result = {
       ...{
@@ -149,17 +150,18 @@ async function bringUp(
   await mark('cordon');
   await fleet.startRegions();
   say(`${plan.locks * 2} region workflows were started in ${elapsed().toFixed(1)} s`);
-  const profiled = plan.profile === undefined ? {} : { NODE_OPTIONS: profileOptions(plan.profile) };
-  const pods = regions.map((region) => fleet.addPod(region, `${region}-a`, profiled));
+  const pods = regions.map((region) => fleet.addPod(region, `${region}-a`));
   for (const pod of pods) pod.start();
   const up = await fleet.until(giveUpAt, (survey) =>
-    pods.every((pod, i) => fleet.heldBy(survey, pod).length === halfOf(plan.locks, i)),
+    allRunning(fleet).every((pod, i) => fleet.heldBy(survey, pod).length === halfOf(plan.locks, i)),
   );
   const held = elapsed();
   await mark('uncordon');
-  for (const region of regions) fleet.addPod(region, `${region}-b`, profiled).start();
+  for (const region of regions) fleet.addPod(region, `${region}-b`).start();
   const ready = await fleet.until(giveUpAt, (survey) =>
-    fleet.pods.every((pod) => fleet.readyOf(survey, pod) + fleet.heldBy(survey, pod).length >= plan.locks),
+    allRunning(fleet).every(
+      (pod) => fleet.readyOf(survey, pod) + fleet.heldBy(survey, pod).length >= plan.locks,
+    ),
   );
   if (!up || !ready) {
     const survey = await fleet.survey();
@@ -171,6 +173,13 @@ async function bringUp(
   }
   say(`held after ${held.toFixed(1)} s, all pods ready after ${elapsed().toFixed(1)} s`);
   return { held, ready: elapsed() };
+}
+
+function profileEnvironment(folder: string | undefined): Record<string, string> {
+  if (folder === undefined) return {};
+  mkdirSync(folder, { recursive: true });
+  const preload = `--require ${builtFile('endurance/profile-on-signal.js')}`;
+  return { [profileFolderVariable]: resolve(folder), NODE_OPTIONS: preload };
 }
 
 /** Again when a machine that is busy starting pods gave no answer in time: a mark that is there already stays. */
@@ -189,16 +198,21 @@ async function markOnce(
     }
 }
 
-const profileOptions = (folder: string): string => `--cpu-prof --cpu-prof-dir=${folder}`;
+/** @throws Error with the end of its log when one has ended. */
+function allRunning(fleet: PodFleet): readonly DemoPod[] {
+  for (const pod of fleet.pods) if (pod.pid === undefined) fleet.processesOf(pod);
+  return fleet.pods;
+}
+
 const halfOf = (locks: number, i: number): number => (i === 0 ? Math.ceil(locks / 2) : Math.floor(locks / 2));
 const sumOf = (fleet: PodFleet, survey: Survey, pods: readonly DemoPod[]): number =>
   pods.reduce((sum, pod) => sum + fleet.heldBy(survey, pod).length, 0);
 
-/** A profile is written by a process that ends by itself. */
-async function endByThemselves(pods: readonly DemoPod[]): Promise<void> {
-  for (const { pid } of pods) if (pid !== undefined) process.kill(pid, 'SIGTERM');
-  const giveUpAt = performance.now() + stopLimitMs;
-  while (pods.some(({ pid }) => pid !== undefined) && performance.now() < giveUpAt) await sleep(100);
+/** Begins the profiles of all agents and listeners, or ends them and writes them down. */
+function toggleProfiles(fleet: PodFleet): void {
+  for (const pod of fleet.pods)
+    for (const { role, pid } of fleet.processesOf(pod))
+      if (role !== 'baton spare') process.kill(pid, 'SIGUSR2');
 }
 
 function problemsOf(result: Omit<ScaleResult, 'problems'>): string[] {
