@@ -1,6 +1,12 @@
 import { EventEmitter } from 'node:events';
 import type { IDuplexStream, IRangeRequest, ITxnRequest, IWatchRequest } from 'etcd3';
-import { EndpointFailure, type Endpoint, type Service, type WatchedStream } from '../etcd/etcd-endpoint';
+import {
+  EndpointFailure,
+  type FailureKind,
+  type Endpoint,
+  type Service,
+  type WatchedStream,
+} from '../etcd/etcd-endpoint';
 import type { SimulatedProcess } from './simulated-process';
 import type { Change, EtcdAnswer, SimulatedEtcd } from './simulated-etcd';
 import type { Pipe, Route } from './world';
@@ -99,7 +105,7 @@ export class SimulatedEndpoint implements Endpoint {
         this.answer(() => {
           clearTimeout(timer);
           if ('answer' in result) resolve(result.answer);
-          else reject(new EndpointFailure('lease-gone', this.name, result.error));
+          else reject(new EndpointFailure(kindOf(result.error), this.name, result.error));
         });
       };
       this.send(writes ? () => world.after(delayMs + world.between(0.2, 3), commit) : commit);
@@ -120,8 +126,10 @@ export class SimulatedEndpoint implements Endpoint {
         if (request.keys_only) onHolderRead(this.process, String(request.key));
         return { answer: etcd.range(request) };
       }
-      case 'leaseGrant':
-        return { answer: etcd.grant((payload as { TTL: number }).TTL) };
+      case 'leaseGrant': {
+        const { TTL, ID } = payload as { TTL: number; ID: number | string };
+        return etcd.grant(TTL, Number(ID) === 0 ? undefined : String(ID));
+      }
       case 'leaseRevoke':
         return etcd.revoke((payload as { ID: string }).ID);
       default:
@@ -226,3 +234,5 @@ class SimulatedWatch extends EventEmitter {
     this.cancel();
   }
 }
+
+const kindOf = (error: string): FailureKind => (error.includes('lease not found') ? 'lease-gone' : 'refused');

@@ -112,13 +112,18 @@ export class SimulatedEtcd {
     return { answer: { header, succeeded, responses } as unknown as ITxnResponse };
   }
 
-  grant(ttlSeconds: number): { ID: string; TTL: string; header: IResponseHeader } {
-    const id = String(7_000_000 + (this.leaseCount += 1));
+  /** `wanted`: its id, when the client has chosen one. */
+  grant(
+    ttlSeconds: number,
+    wanted?: string,
+  ): EtcdAnswer<{ ID: string; TTL: string; header: IResponseHeader }> {
+    if (wanted !== undefined && this.leases.has(wanted)) return { error: 'etcdserver: lease already exists' };
+    const id = wanted ?? String(7_000_000 + (this.leaseCount += 1));
     const lease: Lease = { id, ttlMs: ttlSeconds * 1_000, expiresAt: 0, keys: new Set() };
     this.leases.set(id, lease);
     this.renew(lease);
     this.expireLater(lease);
-    return { ID: id, TTL: String(ttlSeconds), header: this.header() };
+    return { answer: { ID: id, TTL: String(ttlSeconds), header: this.header() } };
   }
 
   /** Answered by the leader by itself: nothing is committed. */

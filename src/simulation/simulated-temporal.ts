@@ -62,7 +62,11 @@ export class SimulatedWorkflow implements WorkflowPort {
   readonly handlers = new Map<string, (payload: unknown) => unknown>();
   readonly conditions = new Set<() => void>();
   conditionsMet = 0;
-  readonly info = { runStartTime: new Date(0), historyLength: 0, continueAsNewSuggested: false };
+  readonly info: WorkflowPort['info'] = {
+    runStartTime: new Date(0),
+    historyLength: 0,
+    continueAsNewSuggested: false,
+  };
 
   readonly region: string;
 
@@ -110,6 +114,7 @@ export class SimulatedWorkflow implements WorkflowPort {
     regionWorkflow(input).catch((error: unknown) => {
       if (error instanceof ContinuedAsNew) {
         const run = error.input as RegionInput;
+        this.info.continuedFromExecutionRunId = 'the run before';
         // As its converter would: no object is shared between two runs.
         this.begin({ ...run, ...(run.state && { state: structuredClone(run.state) }) });
       } else this.process.world.failed(error);

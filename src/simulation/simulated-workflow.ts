@@ -21,7 +21,12 @@ export interface WorkflowPort {
   readonly handlers: Map<string, (payload: unknown) => unknown>;
   readonly conditions: Set<() => void>;
   conditionsMet: number;
-  readonly info: { runStartTime: Date; historyLength: number; continueAsNewSuggested: boolean };
+  readonly info: {
+    runStartTime: Date;
+    historyLength: number;
+    continueAsNewSuggested: boolean;
+    continuedFromExecutionRunId?: string;
+  };
   execute(activity: string, input: unknown, options: ActivityOptions): Promise<unknown>;
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import fc from 'fast-check';
@@ -16,8 +17,7 @@ describe('the health server', () => {
     locks: ['orders'],
     health: () => ({ ok: true, why: 'well' }),
     check: () => ({ ok: true, why: 'well', lock: 'orders' }),
-    // More than the buffers of a connection hold.
-    metrics: () => Promise.resolve('x'.repeat(20_000_000)),
+    metrics: () => Promise.resolve('baton_build_info 1\n'),
   };
   const server = new HealthServer({ host: '127.0.0.1', port: 0 }, source, pino({ level: 'silent' }));
   let port = 0;
@@ -34,7 +34,9 @@ describe('the health server', () => {
       socket.on('data', (part) => (said += part.toString('latin1').slice(0, 100)));
       socket.on('error', () => undefined).on('close', () => end(true));
     });
-  const alive = async (): Promise<number> => (await fetch(`http://127.0.0.1:${port}/healthz`)).status;
+  /** Over a connection of its own. */
+  const alive = async (): Promise<number> =>
+    (await fetch(`http://127.0.0.1:${port}/healthz`, { headers: { connection: 'close' } })).status;
 
   const path = fc.oneof(
     fc.constantFrom(
@@ -100,7 +102,9 @@ describe('the health server', () => {
     const slow = Array.from({ length: 256 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
     const drip = setInterval(() => slow.forEach((socket) => socket.writable && socket.write('X')), 500);
     try {
+      await Promise.all(slow.map((socket) => once(socket, 'connect')));
       slow.forEach((socket) => socket.write('GET /healthz HTTP/1.1\r\nX: '));
+      await expect(alive()).rejects.toThrow('fetch failed');
       const began = Date.now();
       let status = 0;
       while (status !== 200 && Date.now() - began < 40_000) {
@@ -114,17 +118,6 @@ describe('the health server', () => {
       clearInterval(drip);
       for (const socket of slow) socket.destroy();
     }
-  });
-
-  it('hangs up on somebody who does not read the answer', async () => {
-    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
-    socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
-    socket.pause();
-    const closed = new Promise((resolve) => socket.on('close', () => resolve('closed')));
-    await new Promise((resolve) => setTimeout(resolve, 12_000));
-    // Only now the end can be seen.
-    socket.resume();
-    await expect(closed).resolves.toBe('closed');
   });
 });
 

@@ -88,7 +88,7 @@ test('a region without an address says so, and nobody is asked', async () => {
 
 test.each([
   ['a refused login', () => ({ status: 401 }), 'it answered 401 Unauthorized'],
-  ['an answer that is no list', () => ({ status: 200, body: { error: 'x' } }), 'is not a function'],
+  ['an answer that is no list', () => ({ status: 200, body: { error: 'x' } }), 'something else than a list'],
 ])('%s is told, and never thrown', async (_, answers, why) => {
   answer = answers;
   const fenced = await closeConnections(regions(), 'orders', holder);
