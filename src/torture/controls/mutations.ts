@@ -17,8 +17,8 @@ const guardOff: Mutation[] = [
 /** The watchdog's deadline; that it ends the process when the agent is dead stays. */
 const watchdogOff: Mutation[] = [
   {
-    file: 'src/listener/watchdog.js',
-    find: 'if (anyIsOver()) {',
+    file: 'src/listener/deadline-watch.js',
+    find: 'if (this.anyIsOver()) {',
     replace: 'if (false) {',
   },
 ];
