@@ -20,20 +20,17 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-// All others: npm run torture:controls.
-test.each(['baton', 'guard', 'etcd-election'])(
-  'the checker judges the control %s as expected',
-  async (id) => {
-    const control = controls.find((each) => each.id === id)!;
-    const { asExpected, report } = await judgeControl(control, stack, folder, 1);
-    const violations = report.violations.map(({ kind, text }) => `${kind}: ${text}`);
-    expect({ asExpected, violations: asExpected ? [] : violations }).toEqual({
-      asExpected: true,
-      violations: [],
-    });
-    expect(report).toMatchObject({ tenures: 2, lost: 0 });
-  },
-);
+// All others: npm run torture:controls. A peer's stale message does not come in every round.
+test.each(['baton', 'guard'])('the checker judges the control %s as expected', async (id) => {
+  const control = controls.find((each) => each.id === id)!;
+  const { asExpected, report } = await judgeControl(control, stack, folder, 1);
+  const violations = report.violations.map(({ kind, text }) => `${kind}: ${text}`);
+  expect({ asExpected, violations: asExpected ? [] : violations }).toEqual({
+    asExpected: true,
+    violations: [],
+  });
+  expect(report).toMatchObject({ tenures: 2, lost: 0 });
+});
 
 test('every mutation still finds its place in the compiled program', () => {
   for (const each of Object.values(mutations)) expect(buildMutated(folder, each)).toMatch(/main\.js$/);
