@@ -259,6 +259,10 @@ export class HandOver {
       if (running.phase === 'idle') running.resume();
       agent.observe(result.view);
       agent.logger.warn({ token: running.token, reason: why }, 'consuming again under the same token');
+    } else if (running.process.isAlive) {
+      // A new token while it works on under the old one would be two at a time.
+      agent.endTenure(running, 'deadline', 'the deadline passed before the hand-over was undone');
+      return { outcome: 'lost', why: `${why}; then the deadline passed` };
     } else {
       await this.restartInPlace(running, 'its listener did not survive the drain');
     }
