@@ -1,7 +1,7 @@
 import type { IKeyValue } from 'etcd3';
 import type { Receipt } from '../../workflows/contract';
 import type { LockSettings } from '../config/config';
-import type { BrokerReports, Queued, Return } from './simulated-broker';
+import type { BrokerChannel, BrokerReports, Queued, Return } from './simulated-broker';
 import type { Change, SimulatedEtcd } from './simulated-etcd';
 import type { SimulatedProcess } from './simulated-process';
 import type { World } from './world';
@@ -12,6 +12,13 @@ export interface Execution {
   process: SimulatedProcess;
   startedAt: number;
   isRunning: boolean;
+  /** The delivery that it works on, unless the process made the message up. */
+  delivery: Delivery | undefined;
+}
+
+interface Delivery {
+  receivedAt: number;
+  channel: BrokerChannel;
 }
 
 interface Token {
@@ -20,7 +27,7 @@ interface Token {
   why: string;
 }
 
-/** The last success of a message, and what became of the delivery. */
+/** The last success of a message, and why its delivery had come back, or came back later. */
 interface Success {
   token: number;
   process: SimulatedProcess;
@@ -47,7 +54,7 @@ export class Judge implements BrokerReports {
   private newestStarted = 0;
   /** By process: when etcd last showed it which token as holder's. */
   private readonly reads = new Map<SimulatedProcess, Map<number, number>>();
-  private readonly received = new Map<SimulatedProcess, Map<string, number>>();
+  private readonly received = new Map<SimulatedProcess, Map<string, Delivery>>();
   private readonly instructed = new Map<string, Set<number>>();
   private readonly aborted = new Set<string>();
   /** Tokens that were handed over, by the new one's receipt. */
@@ -150,9 +157,10 @@ export class Judge implements BrokerReports {
 
   // --- the broker --------------------------------------------------------------------------------------
 
-  onDelivered({ id }: Queued, process: SimulatedProcess): void {
-    const known = this.received.get(process) ?? new Map<string, number>();
-    this.received.set(process, known.set(id, process.time));
+  onDelivered({ id }: Queued, channel: BrokerChannel): void {
+    const { process } = channel.connection;
+    const known = this.received.get(process) ?? new Map<string, Delivery>();
+    this.received.set(process, known.set(id, { receivedAt: process.time, channel }));
   }
 
   onReturn({ id }: Queued, process: SimulatedProcess, why: Return): void {
@@ -169,14 +177,21 @@ export class Judge implements BrokerReports {
 
   begin(message: string, token: number, process: SimulatedProcess): Execution {
     const excused = process.hasJustStopped;
-    const execution: Execution = { message, token, process, startedAt: process.time, isRunning: false };
-    const receivedAt = this.received.get(process)?.get(message) ?? Infinity;
+    const delivery = this.received.get(process)?.get(message);
+    const execution: Execution = {
+      message,
+      token,
+      process,
+      startedAt: process.time,
+      isRunning: false,
+      delivery,
+    };
     process.note(() => {
       this.world.trace(null, `${process.name} starts ${message} under token ${token}`);
       this.starts += 1;
       execution.isRunning = true;
       this.running.add(execution);
-      if (!excused) this.checkStart(execution, receivedAt);
+      if (!excused) this.checkStart(execution);
       this.checkOverlap(execution);
       this.checkTwice(execution);
       this.newestStarted = Math.max(this.newestStarted, token);
@@ -185,17 +200,18 @@ export class Judge implements BrokerReports {
   }
 
   end(execution: Execution, succeeded: boolean): void {
-    const { message, token, process } = execution;
+    const { message, token, process, delivery } = execution;
     process.note(() => {
       this.world.trace(null, `${process.name} ends ${message}: ${succeeded ? 'done' : 'failed'}`);
       execution.isRunning = false;
       this.running.delete(execution);
-      if (succeeded) this.done.set(message, { token, process, cameBack: null });
+      // A channel that ended meanwhile has given the message back already: no acknowledgement reaches the broker.
+      if (succeeded) this.done.set(message, { token, process, cameBack: delivery?.channel.endedBy ?? null });
     });
   }
 
   /** The tenure is valid, and etcd has said so since the message came. */
-  private checkStart({ token, process, message }: Execution, receivedAt: number): void {
+  private checkStart({ token, process, message, delivery }: Execution): void {
     const { now } = this.world;
     const what = `${process.name} starts ${message} under token ${token}`;
     if (token < this.newestStarted)
@@ -205,6 +221,7 @@ export class Judge implements BrokerReports {
     else if (endedAt !== null && endedAt < now - slackMs)
       this.world.violate('one at a time', `${what}, ${(now - endedAt).toFixed(1)} ms after its end: ${why}`);
     const readAt = this.reads.get(process)?.get(token) ?? -Infinity;
+    const receivedAt = delivery?.receivedAt ?? Infinity;
     if (readAt < receivedAt)
       this.world.violate(
         'a read since it was received',

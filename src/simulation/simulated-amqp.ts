@@ -126,7 +126,7 @@ class SimulatedChannel extends EventEmitter {
         },
       } as unknown as ConsumeMessage;
       this.connection.peer.reply(() => {
-        broker.reports.onDelivered(message, this.connection.peer.process);
+        broker.reports.onDelivered(message, this.peer);
         if (!this.isClosed) this.receivers.get(consumerTag)?.(delivered);
       });
     };

@@ -13,7 +13,7 @@ export type Return = 'returned by its consumer' | 'channel closed' | 'connection
 
 export interface BrokerReports {
   /** Into the client's code. */
-  onDelivered(message: Queued, process: SimulatedProcess): void;
+  onDelivered(message: Queued, channel: BrokerChannel): void;
   onReturn(message: Queued, process: SimulatedProcess, why: Return): void;
   onAcknowledged(message: Queued, process: SimulatedProcess): void;
 }
@@ -157,7 +157,8 @@ export class BrokerConnection {
 export class BrokerChannel {
   readonly unacknowledged = new Map<number, Queued>();
   prefetch = Infinity;
-  isOpen = true;
+  /** Null while it is open. */
+  endedBy: Return | null = null;
   private tag = 0;
 
   constructor(readonly connection: BrokerConnection) {
@@ -194,8 +195,8 @@ export class BrokerChannel {
   }
 
   end(why: Return): void {
-    if (!this.isOpen) return;
-    this.isOpen = false;
+    if (this.endedBy) return;
+    this.endedBy = why;
     const { broker, process, channels } = this.connection;
     channels.delete(this);
     for (const consumer of broker.consumers.filter(({ channel }) => channel === this))
