@@ -17,6 +17,8 @@ export interface PodSurroundings {
   /** Where the pods' output goes, one file per start. */
   logFolder: string;
   environment: NodeJS.ProcessEnv;
+  /** Put before the command; must run it under its own pid. Default: nothing. */
+  prefix?: readonly string[];
   /** Has the process group ended with the demo, however the demo ends. */
   adopt(pid: number): void;
   /** An agent ended that nobody had killed. */
@@ -76,9 +78,11 @@ export class DemoPod {
     this.boots++;
     this.mark = `${this.name}-${randomUUID()}`;
     this.killing = false;
-    const { program, configFile, environment } = this.surroundings;
+    const { program, configFile, environment, prefix = [] } = this.surroundings;
     const log = openSync(this.logFile, 'a');
-    const args = [
+    const command = [
+      ...prefix,
+      process.execPath,
       program,
       'worker',
       '--region',
@@ -89,7 +93,7 @@ export class DemoPod {
       configFile,
     ];
     // In a group of its own: Ctrl-C is for the demo, which then ends its pods itself.
-    const child = spawn(process.execPath, args, {
+    const child = spawn(command[0]!, command.slice(1), {
       stdio: ['ignore', log, log],
       detached: true,
       env: { ...environment, [MARK]: this.mark },

@@ -20,7 +20,7 @@ export class Proxy {
   constructor(
     private readonly call: (method: string, path: string, body?: unknown) => Promise<void>,
     readonly name: string,
-    /** What clients connect to: `127.0.0.1:port`. */
+    /** What clients connect to: `host:port`. */
     readonly address: string,
     /** What it forwards to. */
     readonly upstream: string,
@@ -58,10 +58,10 @@ export class ToxiproxyServer extends Server {
     super('toxiproxy', options);
   }
 
-  /** A new proxy in front of `upstream` (`host:port`). */
-  async proxy(name: string, upstream: string): Promise<Proxy> {
+  /** A new proxy in front of `upstream` (`host:port`), on an address of this machine. */
+  async proxy(name: string, upstream: string, host = '127.0.0.1'): Promise<Proxy> {
     const [port] = await freePorts(1);
-    const address = `127.0.0.1:${port}`;
+    const address = `${host}:${port}`;
     const call = (method: string, path: string, body?: unknown) => this.call(method, path, body);
     await call('POST', '/proxies', { name, listen: address, upstream, enabled: true });
     return new Proxy(call, name, address, upstream);

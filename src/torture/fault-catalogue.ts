@@ -19,7 +19,12 @@ export interface FaultKind {
   what: string;
   /** How long it lasts, from and to. */
   lasts: { ttl: [number, number] } | { ms: [number, number] };
+  /** What a machine may not have. */
+  needs?: Requirement;
 }
+
+/** libfaketime; network namespaces for the pods. */
+export type Requirement = 'faketime' | 'namespaces';
 
 const shorterThanTtl = { ttl: [0.2, 0.55] } as const;
 const longerThanTtl = { ttl: [1.4, 2.4] } as const;
@@ -31,10 +36,12 @@ const kind = (
   area: Area,
   what: string,
   lasts: { readonly ttl: readonly [number, number] } | { readonly ms: readonly [number, number] },
+  needs?: Requirement,
 ): FaultKind => ({
   area,
   what,
   lasts: 'ttl' in lasts ? { ttl: [...lasts.ttl] } : { ms: [...lasts.ms] },
+  ...(needs && { needs }),
 });
 
 export const faultCatalogue = {
@@ -47,8 +54,13 @@ export const faultCatalogue = {
   'pod-kill': kind('pod', 'SIGKILL to all processes of a pod', some),
   'pod-freeze-short': kind('pod', 'a whole pod frozen for less than the TTL', shorterThanTtl),
   'pod-freeze-long': kind('pod', 'a whole pod frozen for longer than the TTL', longerThanTtl),
-  'clock-step': kind('pod', "a pod's wall clock up to two hours off", some),
-  'clock-rate': kind('pod', "a pod's wall clock at half to one and a half times the true rate", some),
+  'clock-step': kind('pod', "a pod's wall clock up to two hours off", some, 'faketime'),
+  'clock-rate': kind(
+    'pod',
+    "a pod's wall clock at half to one and a half times the true rate",
+    some,
+    'faketime',
+  ),
   'rolling-restart': kind('all-pods', 'SIGTERM to every pod, one after the other, and a new start', moment),
   'etcd-member-kill': kind('etcd', 'SIGKILL to an etcd member that does not lead', some),
   'etcd-member-freeze': kind('etcd', 'an etcd member that does not lead frozen', some),
@@ -61,6 +73,7 @@ export const faultCatalogue = {
   'temporal-kill': kind('temporal', 'SIGKILL to Temporal, started again with its database', some),
   'temporal-freeze': kind('temporal', 'Temporal frozen', some),
   'temporal-wipe': kind('temporal', 'Temporal started again with an empty database', moment),
+  'temporal-retention': kind('temporal', 'every closed run deleted, as when retention has passed', moment),
   'rabbitmq-kill': kind('rabbitmq', 'SIGKILL to RabbitMQ, started again', moment),
   'rabbitmq-freeze': kind('rabbitmq', 'RabbitMQ frozen', some),
   'rabbitmq-disk-alarm': kind('rabbitmq', "RabbitMQ's disk alarm: it takes no messages", some),
@@ -71,6 +84,10 @@ export const faultCatalogue = {
   'net-slow': kind('link', 'a link of 4 to 60 KB/s', some),
   'net-loss': kind('link', 'each connection breaks after some KB', some),
   'net-reset': kind('link', 'all connections reset, again and again', some),
+  'packets-cut': kind('link', 'packets between a pod and a server dropped', aroundTtl, 'namespaces'),
+  'packets-out-lost': kind('link', 'packets from a pod to a server dropped', aroundTtl, 'namespaces'),
+  'packets-in-lost': kind('link', 'packets from a server to a pod dropped', aroundTtl, 'namespaces'),
+  'packets-loss': kind('link', '2 to 30 % of the packets dropped, each way', some, 'namespaces'),
   'handler-throw': kind('message', 'messages whose handler throws twice', moment),
   'handler-hang': kind('message', 'messages whose handler hangs for 12 s', moment),
   'handler-block': kind('message', 'a message whose handler blocks the event loop for good', moment),
@@ -93,6 +110,3 @@ export const shortFormFaults: readonly FaultName[] = [
   'rabbitmq-kill',
   'net-answers-lost',
 ];
-
-/** Kinds that need libfaketime. */
-export const clockFaultNames: readonly FaultName[] = ['clock-step', 'clock-rate'];

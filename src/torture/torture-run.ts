@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../cli/command-line';
 import { checkRun } from './checker/check-run';
-import { clockFaultNames, type FaultName } from './fault-catalogue';
+import { faultCatalogue, type FaultName, type Requirement } from './fault-catalogue';
 import { Nemesis, type NemesisFinding } from './nemesis';
 import { findFaketime } from './pod-clock';
+import { whyNoPodNetworks } from './pod-network';
 import { awaitWorkflows, collectEnd, settle } from './run-end';
 import { now, RunRecorder } from './run-recorder';
 import { planSchedule, scheduleText } from './schedule';
@@ -45,7 +46,10 @@ export async function tortureRun(
     say('starting three etcd members, RabbitMQ, Temporal and Toxiproxy');
     servers = await TortureServers.start();
     signal.throwIfAborted();
-    system = await TortureSystem.create(servers, recorder, faults.some(needsClock));
+    system = await TortureSystem.create(servers, recorder, {
+      clocks: faults.some((kind) => needOf(kind) === 'faketime'),
+      networks: faults.some((kind) => needOf(kind) === 'namespaces'),
+    });
     recorder.describe(describe({ ...options, faults }));
     say('starting two regions of two pods');
     await system.bringUp(signal);
@@ -82,18 +86,25 @@ export async function tortureRun(
   }
 }
 
-const needsClock = (kind: FaultName): boolean => clockFaultNames.includes(kind);
+const needOf = (kind: FaultName): Requirement | undefined => faultCatalogue[kind].needs;
 
 /** @throws UsageError when nothing of what was asked for can be done on this machine. */
 function possibleHere({ faults }: TortureOptions): { faults: readonly FaultName[]; skipped: string[] } {
-  if (findFaketime() !== null || !faults.some(needsClock)) return { faults, skipped: [] };
-  const possible = faults.filter((kind) => !needsClock(kind));
-  const missing = 'libfaketime is not installed (Debian: faketime)';
-  if (possible.length === 0) throw new UsageError(`--faults is "${faults.join(',')}": ${missing}`);
-  return {
-    faults: possible,
-    skipped: faults.filter(needsClock).map((kind) => `${kind}: ${missing}`),
+  const why = (need: Requirement): string | null => {
+    if (!faults.some((kind) => needOf(kind) === need)) return null;
+    if (need === 'namespaces') return whyNoPodNetworks();
+    return findFaketime() === null ? 'libfaketime is not installed (Debian: faketime)' : null;
   };
+  const missing = { faketime: why('faketime'), namespaces: why('namespaces') };
+  const whyNot = (kind: FaultName): string | null => {
+    const need = needOf(kind);
+    return need ? missing[need] : null;
+  };
+  const skipped = faults.filter((kind) => whyNot(kind) !== null);
+  const reasons = skipped.map((kind) => `${kind}: ${whyNot(kind)}`);
+  if (skipped.length === faults.length)
+    throw new UsageError(`--faults is "${faults.join(',')}": ${reasons.join('; ')}`);
+  return { faults: faults.filter((kind) => !skipped.includes(kind)), skipped: reasons };
 }
 
 async function conclude(

@@ -73,10 +73,11 @@ export class TortureServers {
     return join(this.folder, 'rabbitmq', 'rabbitmq.log');
   }
 
-  async linksOf(pod: string): Promise<PodLinks> {
+  /** `host`: where the pod finds its proxies. Default: 127.0.0.1. */
+  async linksOf(pod: string, host?: string): Promise<PodLinks> {
     const proxies = (name: string, addresses: string[]): Promise<Proxy[]> =>
       Promise.all(
-        addresses.map((address, index) => this.toxiproxy.proxy(`${pod}-${name}-${index}`, address)),
+        addresses.map((address, index) => this.toxiproxy.proxy(`${pod}-${name}-${index}`, address, host)),
       );
     const [etcd, rabbitmq, temporal] = await Promise.all([
       proxies('etcd', this.etcd.addresses),

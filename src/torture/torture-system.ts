@@ -8,6 +8,7 @@ import { EtcdObserver } from './etcd-observer';
 import type { PodRole } from './fault-catalogue';
 import { LedgerTail } from './ledger-tail';
 import { findFaketime, PodClock } from './pod-clock';
+import { PodNetwork } from './pod-network';
 import { ProcessWatch } from './process-watch';
 import { now, type RunRecorder, type SwitchRecord } from './run-recorder';
 import { TortureLoad } from './torture-load';
@@ -49,6 +50,8 @@ export class TortureSystem {
     readonly servers: TortureServers,
     readonly recorder: RunRecorder,
     readonly links: ReadonlyMap<string, PodLinks>,
+    /** By pod; empty where the pods share the machine's network. */
+    readonly networks: ReadonlyMap<string, PodNetwork>,
     withClocks: boolean,
   ) {
     const faketime = withClocks ? findFaketime() : null;
@@ -61,15 +64,20 @@ export class TortureSystem {
     this.pods = podNames.map((name) => this.newPod(name));
   }
 
-  /** `withClocks`: the pods' wall clocks can be set, where libfaketime is installed. */
+  /** `clocks`: the pods' wall clocks can be set, where libfaketime is installed; `networks`: each pod has its own. */
   static async create(
     servers: TortureServers,
     recorder: RunRecorder,
-    withClocks: boolean,
+    own: { clocks: boolean; networks: boolean },
   ): Promise<TortureSystem> {
     const links = new Map<string, PodLinks>();
-    for (const name of podNames) links.set(name, await servers.linksOf(name));
-    const system = new TortureSystem(servers, recorder, links, withClocks);
+    const networks = new Map<string, PodNetwork>();
+    for (const name of podNames) {
+      const network = own.networks ? await PodNetwork.create(servers.reaper) : undefined;
+      if (network) networks.set(name, network);
+      links.set(name, await servers.linksOf(name, network?.outerAddress));
+    }
+    const system = new TortureSystem(servers, recorder, links, networks, own.clocks);
     system.writeConfig('operator', {
       etcd: servers.etcd.addresses,
       rabbitmq: servers.rabbitmq.address,
@@ -202,6 +210,7 @@ export class TortureSystem {
       const { agent, listeners } = this.watch.processesOf(pod);
       for (const pid of [agent, ...listeners]) if (pid !== undefined) this.watch.kill(pid);
     }
+    for (const network of this.networks.values()) network.close();
     this.watch.stop();
     this.ledger.close();
     this.observer.close();
@@ -214,6 +223,7 @@ export class TortureSystem {
       configFile: this.configFile(name),
       logFolder: this.recorder.logFolder,
       environment: { ...this.environment, ...this.clocks.get(name)?.environment },
+      prefix: this.networks.get(name)?.prefix ?? [],
       adopt: (pid: number) => this.servers.reaper.watch(pid, { group: true }),
       onUnexpectedExit: (pod: DemoPod, how: string) => void this.restart(pod, how),
     };

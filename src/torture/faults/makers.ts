@@ -3,6 +3,7 @@ import { clockFaults } from './clock-faults';
 import type { FaultMaker } from './fault';
 import { linkFaults } from './link-faults';
 import { messageFaults } from './message-faults';
+import { packetFaults } from './packet-faults';
 import { podFaults } from './pod-faults';
 import { serverFaults } from './server-faults';
 
@@ -12,5 +13,6 @@ export const faultMakers: Record<FaultName, FaultMaker> = {
   ...clockFaults,
   ...serverFaults,
   ...linkFaults,
+  ...packetFaults,
   ...messageFaults,
 };

@@ -3,6 +3,7 @@ import { Etcd3 } from 'etcd3';
 import { askForEtcdLeader } from '../../dev/etcd-leader';
 import type { Server } from '../../dev/server';
 import type { BegunFault, FaultContext, FaultMaker } from './fault';
+import { pastRetention } from './retention-fault';
 
 async function killServers(servers: readonly Server[]): Promise<BegunFault> {
   const pids = servers.map(({ pid }) => pid);
@@ -131,6 +132,7 @@ export const serverFaults = {
   'temporal-kill': (_plan, { system }) => killServers([system.servers.temporal]),
   'temporal-freeze': (_plan, { system }) => freezeServer(system.servers.temporal),
   'temporal-wipe': temporalWipe,
+  'temporal-retention': pastRetention,
   'rabbitmq-kill': (_plan, { system }) => killServers([system.servers.rabbitmq]),
   'rabbitmq-freeze': (_plan, { system }) => freezeServer(system.servers.rabbitmq),
   'rabbitmq-disk-alarm': diskAlarm,
