@@ -79,8 +79,10 @@ export class DashboardServer {
       }
       this.show(path, request, response);
     } catch (error) {
-      if (!response.headersSent) reply(response, statusOf(error), { why: (error as Error).message });
-      else response.destroy();
+      if (response.headersSent) return void response.destroy();
+      // The rest of its body is not read.
+      response.setHeader('connection', 'close');
+      reply(response, statusOf(error), { why: (error as Error).message });
     }
   }
 
@@ -155,7 +157,8 @@ function reply(response: ServerResponse, status: number, content: unknown): void
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
+  // Left open, so that the answer reaches whoever sent too much.
+  for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += part.length;
     if (bytes > maxBodyBytes) throw new BadRequestError(`the body is longer than ${maxBodyBytes} bytes`);
     parts.push(part);

@@ -14,6 +14,7 @@ beforeAll(() => folder.write(minimal()));
 afterAll(() => folder.remove());
 
 const commands = [
+  ...['verify', 'doctor', 'dashboard', 'audit', 'export-histories', 'replay', 'top'],
   ...['start', 'switch', 'status', 'why', 'abort', 'approve', 'veto', 'group', 'drill', 'schedule', 'force'],
   ...[
     'history',
@@ -30,6 +31,17 @@ const commands = [
   ],
 ];
 const options = [
+  ...[
+    'token-file',
+    'identity-header',
+    'public-url',
+    'temporal-ui',
+    'host',
+    'port',
+    'out',
+    'once',
+    'interval',
+  ],
   ...['to', 'reason', 'by', 'lock', 'region', 'pod', 'json', 'csv', 'watch', 'dry-run', 'now', 'at', 'cron'],
   ...[
     'return-after',

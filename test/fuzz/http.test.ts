@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import fc from 'fast-check';
 import pino from 'pino';
 import type { HookSettings } from '../../src/config/config';
@@ -8,6 +8,7 @@ import { closeConnections } from '../../src/pod/broker-fence';
 import { HealthServer } from '../../src/pod/health-server';
 import { askHook } from '../../src/pod/hook';
 import { fuzzLimitMs, fuzzRuns } from './fuzz-runs';
+import { hostileRequest, say } from './hostile-requests';
 
 jest.setTimeout(fuzzLimitMs(60_000));
 
@@ -24,70 +25,16 @@ describe('the health server', () => {
   beforeAll(async () => ({ port } = await server.open()));
   afterAll(() => server.close());
 
-  /** Until the server closes, or it has said something and is silent. */
-  const say = (parts: (string | Buffer)[]): Promise<{ said: string; closed: boolean; socket: Socket }> =>
-    new Promise((resolve) => {
-      let said = '';
-      const socket = connect(port, '127.0.0.1', () => parts.forEach((part) => socket.write(part)));
-      const end = (closed: boolean): void => resolve({ said, closed, socket });
-      socket.setTimeout(300, () => said !== '' && end(false));
-      socket.on('data', (part) => (said += part.toString('latin1').slice(0, 100)));
-      socket.on('error', () => undefined).on('close', () => end(true));
-    });
   /** Over a connection of its own. */
   const alive = async (): Promise<number> =>
     (await fetch(`http://127.0.0.1:${port}/healthz`, { headers: { connection: 'close' } })).status;
 
-  const path = fc.oneof(
-    fc.constantFrom(
-      '/healthz',
-      '/healthz/../metrics',
-      '//healthz',
-      '/%2e%2e/etc/passwd',
-      '*',
-      'http://x/healthz',
-    ),
-    fc.webPath(),
-    fc.string({ maxLength: 50 }),
-  );
-  const request = fc
-    .record({
-      method: fc.oneof(
-        fc.constantFrom('GET', 'HEAD', 'POST', 'CONNECT', 'TRACE', 'PRI', 'OPTIONS', 'get'),
-        fc.string({ maxLength: 9 }),
-      ),
-      path,
-      version: fc.constantFrom('HTTP/1.1', 'HTTP/1.0', 'HTTP/2.0', 'HTTP/9', ''),
-      headers: fc.array(
-        fc.constantFrom(
-          'Host: x',
-          'Content-Length: 9999999999999',
-          'Content-Length: -1',
-          'Transfer-Encoding: chunked',
-          'Transfer-Encoding: chunked, identity',
-          'Expect: 100-continue',
-          'Upgrade: websocket\r\nConnection: Upgrade',
-          `X: ${'y'.repeat(9_000)}`,
-          'no colon',
-          'X: \0',
-        ),
-        { maxLength: 3 },
-      ),
-    })
-    .map(
-      (given) => `${given.method} ${given.path} ${given.version}\r\n${given.headers.join('\r\n')}\r\n\r\n`,
-    );
-  const anything = fc.oneof(
-    { weight: 3, arbitrary: request },
-    { weight: 1, arbitrary: fc.uint8Array({ minLength: 1 }).map((bytes) => Buffer.from(bytes)) },
-  );
-
   it('answers whatever it is asked, or hangs up, and lives', async () => {
-    const asked = fc.sample(anything, fuzzRuns(120));
+    const asked = fc.sample(hostileRequest, fuzzRuns(120));
     const answers = await Promise.all(
       // What is no whole request is ended, so that nobody waits for the rest of it.
       asked.map(async (each) => {
-        const { said, socket } = await say([each, '\r\n\r\n']);
+        const { said, socket } = await say(port, [each, '\r\n\r\n']);
         socket.destroy();
         return said;
       }),
