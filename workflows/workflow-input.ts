@@ -35,15 +35,15 @@ const hook = record({
   timeoutMs: ms,
   onFailure: oneOf('stop', 'go-on'),
 });
-const regionSettings = {
+const changeableSettings = {
   beatMs: within(1_000, maxMs),
   drainLimitMs: ms,
   historyLimit: within(1, maxMs),
   minSwitchIntervalMs: ms,
-  searchAttributes: flag,
   approvalWithinMs: optional(ms),
   hooks: optional(list(hook)),
 };
+const regionSettings = { ...changeableSettings, searchAttributes: flag };
 const order = { to: isName, reason: text, by: text };
 const drill = {
   lock: isName,
@@ -79,6 +79,10 @@ export function checkedDrill(input: unknown): DrillInput {
   const shape = which === 'planned' ? { ...drill, to: isName, returnAfterMs: ms } : drill;
   return withCutText(checked('drillWorkflow', input, shape));
 }
+
+/** What is wrong with settings that came by a signal, or `null`. */
+export const whyNotSettings = (value: unknown): string | null =>
+  isRecord(value) ? wrongIn(value, changeableSettings) : 'the payload';
 
 /** `null`: nothing that a group understands. A signal must not fail it. */
 export function readControl(payload: unknown): GroupControl | null {
