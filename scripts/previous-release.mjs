@@ -1,7 +1,17 @@
 // Builds the release before this one (test/upgrade/previous-release.json) from its commit, for the tests that roll pods
 // from it to the present code. Prints the folder as its last line. The second run takes a fraction of a second.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,12 +53,14 @@ async function previousRelease() {
   return linked(folder);
 }
 
-/** With packages that are still there: the clone that it was built from may be gone. */
+/** With this clone's packages, unless it has its own: the clone that it was built from may be gone. */
 function linked(folder) {
   const link = join(folder, 'node_modules');
-  if (existsSync(link)) return folder;
+  const wanted = join(root, 'node_modules');
+  const found = lstatSync(link, { throwIfNoEntry: false });
+  if (found && (!found.isSymbolicLink() || readlinkSync(link) === wanted)) return folder;
   rmSync(link, { force: true });
-  symlinkSync(join(root, 'node_modules'), link);
+  symlinkSync(wanted, link);
   return folder;
 }
 
