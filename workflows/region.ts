@@ -34,7 +34,7 @@ import {
   readRegionSettings,
   readTenureEnded,
 } from './signal-payload';
-import { checkedRegionInput, whyNotSettings } from './workflow-input';
+import { checkedRegionInput, readSettings } from './workflow-input';
 
 /**
  * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
@@ -57,7 +57,7 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
   setHandler(podReadySignal, (payload: unknown) => push(readPodReady(payload)));
   setHandler(podStoppingSignal, (payload: unknown) => push(readPodStopping(payload)));
   setHandler(tenureEndedSignal, (payload: unknown) => push(readTenureEnded(payload)));
-  setHandler(regionSettingsSignal, (payload: unknown) => push(readRegionSettings(payload, whyNotSettings)));
+  setHandler(regionSettingsSignal, (payload: unknown) => push(readRegionSettings(payload, readSettings)));
   setHandler(statusQuery, () => statusOf(state));
   handleUpdates({ input: () => input, state: () => state, push, closing: () => closing });
 

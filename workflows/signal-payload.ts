@@ -51,13 +51,12 @@ export function readTenureEnded(payload: unknown): Happening {
 
 export function readRegionSettings(
   payload: unknown,
-  whyNot: (settings: unknown) => string | null,
+  read: (settings: unknown) => RegionSettingsChange['settings'] | { wrong: string },
 ): Happening {
   if (!isRecord(payload) || !isName(payload['pod'])) return malformed('regionSettings', `pod: ${wantsName}`);
-  const { pod, settings } = payload;
-  const wrong = whyNot(settings);
-  if (wrong !== null) return malformed('regionSettings', `${wrong} is not what is expected`);
-  return { type: 'configured', change: { pod, settings: settings as RegionSettingsChange['settings'] } };
+  const settings = read(payload['settings']);
+  if ('wrong' in settings) return malformed('regionSettings', `${settings.wrong} is not what is expected`);
+  return { type: 'configured', change: { pod: payload['pod'], settings } };
 }
 
 export const wantsName = `expected 1 to ${maxNameLength} letters, digits, ".", "_" and "-"`;

@@ -1,5 +1,5 @@
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
-import { hookStages, type RegionInput } from './contract';
+import { hookStages, type RegionInput, type RegionSettingsChange } from './contract';
 import { isName } from './names';
 import type { DrillInput, GroupControl, GroupInput, SwitchOrder } from './operations-contract';
 import {
@@ -80,9 +80,27 @@ export function checkedDrill(input: unknown): DrillInput {
   return withCutText(checked('drillWorkflow', input, shape));
 }
 
-/** What is wrong with settings that came by a signal, or `null`. */
-export const whyNotSettings = (value: unknown): string | null =>
-  isRecord(value) ? wrongIn(value, changeableSettings) : 'the payload';
+/** What baton.yaml allows. */
+const maxHooks = 10;
+
+/** Settings that came by a signal, without what else came with them; or what is wrong with them. */
+export function readSettings(value: unknown): RegionSettingsChange['settings'] | { wrong: string } {
+  const wrong = isRecord(value) ? wrongIn(value, changeableSettings) : 'the payload';
+  if (wrong !== null) return { wrong };
+  const { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs, approvalWithinMs, hooks } =
+    value as RegionSettingsChange['settings'];
+  if (hooks && hooks.length > maxHooks) return { wrong: 'hooks' };
+  return {
+    beatMs,
+    drainLimitMs,
+    historyLimit,
+    minSwitchIntervalMs,
+    ...(approvalWithinMs !== undefined && { approvalWithinMs }),
+    ...(hooks && {
+      hooks: hooks.map(({ name, at, timeoutMs, onFailure }) => ({ name, at, timeoutMs, onFailure })),
+    }),
+  };
+}
 
 /** `null`: nothing that a group understands. A signal must not fail it. */
 export function readControl(payload: unknown): GroupControl | null {
