@@ -119,7 +119,7 @@ export interface RegionInput {
   state?: RegionState;
 }
 
-/** Fixed when the workflow is started; a change takes effect when it is started anew. */
+/** Given when the workflow is started; `regionSettings` changes them while it runs. */
 export interface RegionTimings {
   /** ms between two beats while a tenure is known; at least 1,000, the server's shortest timer. */
   beatMs: number;
@@ -147,6 +147,12 @@ export interface GracefulSwitch {
   to?: string;
   reason: string;
   by: string;
+}
+
+/** What may change of a running region workflow. Whether search attributes exist is the namespace's matter. */
+export interface RegionSettingsChange {
+  pod: string;
+  settings: Omit<RegionTimings, 'searchAttributes'>;
 }
 
 export interface PodReady {
@@ -327,6 +333,8 @@ export const gracefulSwitchSignal = defineSignal<[GracefulSwitch]>('gracefulSwit
 export const podReadySignal = defineSignal<[PodReady]>('podReady');
 export const podStoppingSignal = defineSignal<[PodStopping]>('podStopping');
 export const tenureEndedSignal = defineSignal<[TenureEnded]>('tenureEnded');
+/** From a pod whose configuration was read again: all of them, also those that are as before. */
+export const regionSettingsSignal = defineSignal<[RegionSettingsChange]>('regionSettings');
 
 export const regionPhases = [
   /** No pod of this region holds the lock; its pods stand for it. */

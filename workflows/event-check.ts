@@ -60,6 +60,7 @@ const shapes: Record<Happening['type'], Shape> = {
     }),
   },
   marked: { mark: record({ kind: text, region: optional(text), ...who }), result: record({ why: text }) },
+  configured: { change: record({ pod: text, settings: isRecord }) },
   malformed: { signal: text, why: text, switchId: optional(text) },
   'tenure-reported': { ...ofPod, result: record({ tenure, receipt: orNull(receipt), attempts }) },
   'not-yet': { ...ofPod, tookMs: number, result: record({ why: text, attempts, paused: optional(flag) }) },

@@ -11,6 +11,7 @@ import type {
   MarkResult,
   PodReady,
   PodStopping,
+  RegionSettingsChange,
   RenewLeaseResult,
   StartListenerResult,
   SwitchAnswer,
@@ -47,6 +48,8 @@ export type Happening =
   | { type: 'tenure-ended'; ended: TenureEnded }
   /** Signal: somebody asks for a planned switch. */
   | { type: 'switch-requested'; request: SwitchRequest }
+  /** Signal: a pod's configuration was read again. */
+  | { type: 'configured'; change: RegionSettingsChange }
   /** Update: somebody wants the switch under way undone. */
   | { type: 'abort-requested'; switchId: string; reason: string; by: string }
   /** Update, carried out: an operator took the lock from its holder, or that was not holder any more. */

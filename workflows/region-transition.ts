@@ -30,6 +30,7 @@ const signals: ReadonlySet<RegionEvent['type']> = new Set([
   'pod-ready',
   'pod-stopping',
   'tenure-ended',
+  'configured',
   'switch-requested',
   'abort-requested',
   'approval-answered',
@@ -69,6 +70,8 @@ export function transition(state: RegionState, event: RegionEvent): Transition {
       return marked(draft, event, event.at);
     case 'forced':
       return forced(draft, event, event.at);
+    case 'configured':
+      return draft.note(`goes on by the settings that ${event.change.pod} has read`);
     case 'malformed':
       return malformed(draft, event);
     case 'tenure-reported': {

@@ -30,7 +30,7 @@ import {
 } from './update-payload';
 
 interface Region {
-  input: RegionInput;
+  input: () => RegionInput;
   state: () => RegionState;
   push: (happening: Happening) => void;
   /** The run is about to end: nobody may wait in it any more. */
@@ -112,7 +112,7 @@ export function handleUpdates({ input, state, push, closing }: Region): void {
       throw turnDown(`nobody could be asked: ${(error as Error).message}`);
     }
   };
-  const { lock } = input;
+  const { lock } = input();
   setHandler(
     forceUpdate,
     async (payload: unknown) => {
@@ -146,7 +146,7 @@ export function handleUpdates({ input, state, push, closing }: Region): void {
       const { tenure, switch: underWay } = state();
       const via = new RegionDraft(state()).via({ holderLast: false });
       try {
-        return await preflightReport({ to, tenure, via, underWay: underWay?.why ?? null }, input);
+        return await preflightReport({ to, tenure, via, underWay: underWay?.why ?? null }, input());
       } catch (error) {
         if (isCancellation(error)) throw error;
         throw turnDown(`nobody could be asked: ${(error as Error).message}`);

@@ -16,6 +16,7 @@ import {
   podReadySignal,
   podStoppingSignal,
   type RegionInput,
+  regionSettingsSignal,
   statusQuery,
   tenureEndedSignal,
 } from './contract';
@@ -26,8 +27,14 @@ import { resume, transition } from './region-transition';
 import { handleUpdates } from './region-updates';
 import { detailsOf, statusOf } from './region-view';
 import { searchAttributesOf } from './search-attributes';
-import { readGracefulSwitch, readPodReady, readPodStopping, readTenureEnded } from './signal-payload';
-import { checkedRegionInput } from './workflow-input';
+import {
+  readGracefulSwitch,
+  readPodReady,
+  readPodStopping,
+  readRegionSettings,
+  readTenureEnded,
+} from './signal-payload';
+import { checkedRegionInput, readSettings } from './workflow-input';
 
 /**
  * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
@@ -35,8 +42,8 @@ import { checkedRegionInput } from './workflow-input';
  * is in `state`, so that continuing as new loses nothing.
  */
 export async function regionWorkflow(given: RegionInput): Promise<void> {
-  const input = checkedRegionInput(given);
-  const { lock, region, settings } = input;
+  let input = checkedRegionInput(given);
+  const { lock, region } = input;
   let state = input.state ?? initialState(lock, region, workflowInfo().runStartTime.getTime());
   let shown = '';
   /** The run is about to end: nobody may wait in it any more. */
@@ -50,8 +57,9 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
   setHandler(podReadySignal, (payload: unknown) => push(readPodReady(payload)));
   setHandler(podStoppingSignal, (payload: unknown) => push(readPodStopping(payload)));
   setHandler(tenureEndedSignal, (payload: unknown) => push(readTenureEnded(payload)));
+  setHandler(regionSettingsSignal, (payload: unknown) => push(readRegionSettings(payload, readSettings)));
   setHandler(statusQuery, () => statusOf(state));
-  handleUpdates({ input, state: () => state, push, closing: () => closing });
+  handleUpdates({ input: () => input, state: () => state, push, closing: () => closing });
 
   const follow = (next: Transition): Promise<void>[] => {
     state = next.state;
@@ -65,18 +73,22 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
   };
   const takeOne = (): void => {
     const event = state.inbox.shift();
+    if (event?.type === 'configured') {
+      const { searchAttributes } = input.settings;
+      input = { ...input, settings: { ...event.change.settings, searchAttributes } };
+    }
     // Not awaited: each answer is an event of its own.
     if (event) void follow(transition(state, event));
   };
   const show = (): void => {
     setCurrentDetails(detailsOf(state));
     const { key, pairs } = searchAttributesOf(state);
-    if (settings.searchAttributes && key !== shown) upsertSearchAttributes(pairs);
+    if (input.settings.searchAttributes && key !== shown) upsertSearchAttributes(pairs);
     shown = key;
   };
   const untilBeatMs = (): number | null =>
     state.phase === 'active' && state.tenure !== null && state.beating === null
-      ? Math.max(state.beatFrom + settings.beatMs - Date.now(), 0)
+      ? Math.max(state.beatFrom + input.settings.beatMs - Date.now(), 0)
       : null;
   const nextEvent = async (): Promise<void> => {
     const waitMs = untilBeatMs();
@@ -86,7 +98,7 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
     if (waitMs === 0 || !(await condition(woken, waitMs, { summary }))) push({ type: 'beat-due' });
   };
   const isLong = (): boolean =>
-    workflowInfo().historyLength > settings.historyLimit || workflowInfo().continueAsNewSuggested;
+    workflowInfo().historyLength > input.settings.historyLimit || workflowInfo().continueAsNewSuggested;
 
   if (input.state) void follow(resume(state));
   try {

@@ -1,3 +1,4 @@
+import type { RegionSettingsChange } from './contract';
 import { isName, isQueueName, maxNameLength } from './names';
 import type { Happening } from './region-event';
 import { isRecord } from './shape';
@@ -46,6 +47,16 @@ export function readTenureEnded(payload: unknown): Happening {
   if (!Number.isSafeInteger(token))
     return malformed('tenureEnded', `token: expected a whole number, got ${kind(token)}`);
   return { type: 'tenure-ended', ended: { pod, token: token as number, why: textOf(why) } };
+}
+
+export function readRegionSettings(
+  payload: unknown,
+  read: (settings: unknown) => RegionSettingsChange['settings'] | { wrong: string },
+): Happening {
+  if (!isRecord(payload) || !isName(payload['pod'])) return malformed('regionSettings', `pod: ${wantsName}`);
+  const settings = read(payload['settings']);
+  if ('wrong' in settings) return malformed('regionSettings', `${settings.wrong} is not what is expected`);
+  return { type: 'configured', change: { pod: payload['pod'], settings } };
 }
 
 export const wantsName = `expected 1 to ${maxNameLength} letters, digits, ".", "_" and "-"`;

@@ -1,5 +1,5 @@
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
-import { hookStages, type RegionInput } from './contract';
+import { hookStages, type RegionInput, type RegionSettingsChange } from './contract';
 import { isName } from './names';
 import type { DrillInput, GroupControl, GroupInput, SwitchOrder } from './operations-contract';
 import {
@@ -35,15 +35,15 @@ const hook = record({
   timeoutMs: ms,
   onFailure: oneOf('stop', 'go-on'),
 });
-const regionSettings = {
+const changeableSettings = {
   beatMs: within(1_000, maxMs),
   drainLimitMs: ms,
   historyLimit: within(1, maxMs),
   minSwitchIntervalMs: ms,
-  searchAttributes: flag,
   approvalWithinMs: optional(ms),
   hooks: optional(list(hook)),
 };
+const regionSettings = { ...changeableSettings, searchAttributes: flag };
 const order = { to: isName, reason: text, by: text };
 const drill = {
   lock: isName,
@@ -78,6 +78,28 @@ export function checkedDrill(input: unknown): DrillInput {
   const { kind: which } = checked('drillWorkflow', input, { kind: oneOf('planned', 'crash') });
   const shape = which === 'planned' ? { ...drill, to: isName, returnAfterMs: ms } : drill;
   return withCutText(checked('drillWorkflow', input, shape));
+}
+
+/** What baton.yaml allows. */
+const maxHooks = 10;
+
+/** Settings that came by a signal, without what else came with them; or what is wrong with them. */
+export function readSettings(value: unknown): RegionSettingsChange['settings'] | { wrong: string } {
+  const wrong = isRecord(value) ? wrongIn(value, changeableSettings) : 'the payload';
+  if (wrong !== null) return { wrong };
+  const { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs, approvalWithinMs, hooks } =
+    value as RegionSettingsChange['settings'];
+  if (hooks && hooks.length > maxHooks) return { wrong: 'hooks' };
+  return {
+    beatMs,
+    drainLimitMs,
+    historyLimit,
+    minSwitchIntervalMs,
+    ...(approvalWithinMs !== undefined && { approvalWithinMs }),
+    ...(hooks && {
+      hooks: hooks.map(({ name, at, timeoutMs, onFailure }) => ({ name, at, timeoutMs, onFailure })),
+    }),
+  };
 }
 
 /** `null`: nothing that a group understands. A signal must not fail it. */

@@ -21,6 +21,7 @@ const spec = {
   },
   notes:
     'SIGTERM or SIGINT drains, hands the locks over and ends the pod; a second one ends it at once.\n' +
+    'SIGHUP reads the configuration again and takes over what a running pod can; no lock is given up for it.\n' +
     'Logs are JSON lines on standard output.',
 } as const satisfies CommandSpec;
 
@@ -34,18 +35,23 @@ export async function run(argv: string[]): Promise<number> {
   if (region === undefined) throw new UsageError('--region REGION must be given, or BATON_REGION set');
   const podName = checkedPodName(options.pod);
   const { loadConfig } = await import('../config/load-config.js');
-  const config = loadConfig({
-    ...(options.config !== undefined && { file: options.config }),
-    env: process.env,
-    region,
-    cwd: process.cwd(),
-  });
-  config.locks = chosenLocks(config, options.lock);
-  if (options['health-port'] !== undefined) config.health.port = Number(options['health-port']);
-  return runAgent(config, region, podName);
+  const cwd = process.cwd();
+  const load = (): Config => {
+    const config = loadConfig({
+      ...(options.config !== undefined && { file: options.config }),
+      env: process.env,
+      region,
+      cwd,
+    });
+    config.locks = chosenLocks(config, options.lock);
+    if (options['health-port'] !== undefined) config.health.port = Number(options['health-port']);
+    return config;
+  };
+  return runAgent(load, region, podName);
 }
 
-async function runAgent(config: Config, region: string, podName: string): Promise<number> {
+async function runAgent(load: () => Config, region: string, podName: string): Promise<number> {
+  const config = load();
   const [{ Agent }, { createLogger }, { checkBeforeStart }] = await Promise.all([
     import('../pod/agent.js'),
     import('../telemetry/logger.js'),
@@ -73,6 +79,7 @@ async function runAgent(config: Config, region: string, podName: string): Promis
     };
     process.on('SIGTERM', first).on('SIGINT', first);
   });
+  process.on('SIGHUP', () => agent.reload(load));
   // Fail-stop: an agent in an unknown state must not extend a lease. Its lock moves on when the lease ends.
   process.on('uncaughtException', (err) => {
     agent.logger.fatal({ err, reason: 'uncaught exception' }, 'pod ends');

@@ -39,6 +39,8 @@ export interface TemporalAddress extends TlsFiles {
   address?: string;
   namespace?: string;
   apiKey?: string;
+  /** Worker Deployment that the pods belong to, under their version as build id. Default: none, not versioned. */
+  deployment?: string;
 }
 
 /** The PEM files are for `amqps://`. */

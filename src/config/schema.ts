@@ -143,6 +143,9 @@ const region = map({
 
 const endpointRule = 'must be an address like http://host:2379 (or https://), without credentials and path';
 const endpointsRule = 'must be a list of at least one address like http://host:2379';
+// The server joins name and build id with a dot or a colon.
+const deploymentRule =
+  'must be 1 to 63 letters, digits, dashes or underscores, beginning with a letter or digit';
 const temporalRule = 'must be host:port, without a scheme';
 
 export const fileSchema = map({
@@ -167,6 +170,9 @@ export const fileSchema = map({
       .string({ error: temporalRule })
       .regex(/^[^\s/:@]+:\d{1,5}$|^\[[\da-f:.]+\]:\d{1,5}$/i, { error: temporalRule }),
     namespace: text('a namespace'),
+    deployment: z
+      .string({ error: deploymentRule })
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, { error: deploymentRule }),
     apiKey: text('an API key'),
     caFile: text('the path of a PEM file'),
     certFile: text('the path of a PEM file'),

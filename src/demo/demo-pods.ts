@@ -73,12 +73,13 @@ export class DemoPod {
     return podId === this.name || podId.startsWith(`${this.name}-`);
   }
 
-  start(): void {
+  /** `program`: another build's command line, for this boot. */
+  start(program = this.surroundings.program): void {
     if (this.child) throw new Error(`pod ${this.name} runs already`);
     this.boots++;
     this.mark = `${this.name}-${randomUUID()}`;
     this.killing = false;
-    const { program, configFile, environment, prefix = [] } = this.surroundings;
+    const { configFile, environment, prefix = [] } = this.surroundings;
     const log = openSync(this.logFile, 'a');
     const command = [
       ...prefix,

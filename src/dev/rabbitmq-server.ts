@@ -14,6 +14,10 @@ export interface RabbitmqOptions {
   folder: string;
   /** Whether to run the management plugin. Default: false. */
   management?: boolean;
+  /** Further plugins that RabbitMQ ships. Default: none. */
+  plugins?: readonly string[];
+  /** By which other brokers know this one, as federation does. Default: RabbitMQ's, from the host's name. */
+  clusterName?: string;
   /** Also takes connections with TLS. With an authority, clients need a certificate of it. */
   tls?: ServerCertificate;
 }
@@ -61,6 +65,7 @@ export class RabbitmqServer extends Server {
     private readonly management: boolean,
     options: ServerOptions,
     private readonly tls?: ServerCertificate,
+    private readonly own: Pick<RabbitmqOptions, 'plugins' | 'clusterName'> = {},
   ) {
     super('rabbitmq', options);
     this.epmd = new Epmd(ports.epmd, { ...options, logFile: join(folder, 'epmd.log') });
@@ -136,7 +141,8 @@ export class RabbitmqServer extends Server {
     const inFolder = (name: string) => join(this.folder, name);
     mkdirSync(this.folder, { recursive: true });
     writeFileSync(inFolder('rabbitmq.conf'), this.configuration());
-    writeFileSync(inFolder('enabled_plugins'), this.management ? '[rabbitmq_management].\n' : '[].\n');
+    const plugins = [...(this.management ? ['rabbitmq_management'] : []), ...(this.own.plugins ?? [])];
+    writeFileSync(inFolder('enabled_plugins'), `[${plugins.join(',')}].\n`);
     return {
       // Debian's wrapper on PATH changes the user; this is what it wraps. Elsewhere the one on PATH is the same.
       program: findProgram('rabbitmq-server', ['/usr/lib/rabbitmq/bin']),
@@ -178,6 +184,7 @@ export class RabbitmqServer extends Server {
     return [
       'log.console.level = warning',
       'disk_free_limit.absolute = 50MB',
+      ...(this.own.clusterName === undefined ? [] : [`cluster_name = ${this.own.clusterName}`]),
       ...(this.management
         ? [`management.tcp.ip = 127.0.0.1`, `management.tcp.port = ${this.ports.management}`]
         : []),
@@ -202,11 +209,11 @@ export class RabbitmqServer extends Server {
 
 /** Starts RabbitMQ on free ports of 127.0.0.1 and waits until it accepts AMQP connections. */
 export async function startRabbitmqServer(options: RabbitmqOptions): Promise<RabbitmqServer> {
-  const { folder, reaper, management = false, tls } = options;
+  const { folder, reaper, management = false, tls, ...more } = options;
   return startOnFreePorts(async () => {
     const [amqp = 0, distribution = 0, epmd = 0, http = 0, amqps = 0] = await freePorts(5);
     const ports = { amqp, distribution, epmd, management: http, amqps };
     const own = { reaper, logFile: join(folder, 'rabbitmq.log') };
-    return new RabbitmqServer(folder, ports, management, own, tls);
+    return new RabbitmqServer(folder, ports, management, own, tls, more);
   });
 }

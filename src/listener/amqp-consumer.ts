@@ -126,6 +126,25 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
     if (this.consumerTag === consumerTag) this.consumerConfirmed = true;
   }
 
+  /**
+   * The setting has changed. The broker applies it to consumers that begin later, so the present one ends and is told as
+   * interrupted; what it was given stays with it and counts apart from the new one's.
+   */
+  async applyPrefetch(): Promise<void> {
+    const { channel } = this;
+    if (!channel) return;
+    try {
+      await channel.prefetch(this.options.queue.prefetch);
+      if (this.consumerTag === null) return;
+      await this.cancel();
+      if (this.channel === channel && this.consumerTag === null)
+        this.emit('interrupted', 'the prefetch has changed', false);
+    } catch (error) {
+      // The channel is gone: the next one begins with the new value.
+      this.options.logger.warn({ reason: (error as Error).message }, 'prefetch not changed');
+    }
+  }
+
   /** After it nothing more is delivered. Resolves too when there is no consumer any more. */
   async cancel(): Promise<void> {
     const tag = this.consumerTag;

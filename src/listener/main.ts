@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { LockSettings } from '../config/config';
+import { takeOverLock } from '../config/config-change';
 import { AttemptRecord } from '../etcd/attempt-record';
 import { EtcdClient } from '../etcd/etcd-client';
 import { GuardReader } from '../etcd/guard-reader';
-import { createLogger, lockLogger } from '../telemetry/logger';
+import { createLogger, lockLogger, setLogLevel } from '../telemetry/logger';
 import { sendToAgent } from './agent-pipe';
 import { AmqpConsumer } from './amqp-consumer';
 import { connectionName } from './connection-name';
@@ -30,6 +31,8 @@ interface EtcdConnection {
 }
 
 const runners = new Map<string, TenureRunner>();
+const settingsOf = new Map<string, LockSettings>();
+let processLogger: Logger | null = null;
 const consumers: AmqpConsumer[] = [];
 /** One for all locks, by request timeout in ms. */
 const connections = new Map<number, EtcdConnection>();
@@ -58,6 +61,9 @@ function receive(message: AgentMessage): void {
   switch (message.kind) {
     case 'init':
       init(message);
+      return;
+    case 'configure':
+      configure(message);
       return;
     case 'prepare':
       runners.get(message.lock)?.prepare(message);
@@ -92,6 +98,8 @@ function receive(message: AgentMessage): void {
 function init(message: Init): void {
   const { region, pod, logLevel: level } = message;
   const logger = createLogger({ region, pod, level });
+  processLogger = logger;
+  for (const { settings } of message.locks) settingsOf.set(settings.name, settings);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (err: unknown) => {
       logger.fatal({ err, reason: event }, 'an error was caught nowhere; the listener ends');
@@ -102,6 +110,17 @@ function init(message: Init): void {
   for (const lock of message.locks)
     void openLock(message, lock, metrics, lockLogger(logger, lock.settings.name));
   reportStats(metrics, () => [...runners.values()].map((runner) => runner.stats()));
+}
+
+function configure({ locks, logLevel }: Extract<AgentMessage, { kind: 'configure' }>): void {
+  if (processLogger) setLogLevel(processLogger, logLevel);
+  for (const read of locks) {
+    const settings = settingsOf.get(read.name);
+    if (!settings) continue;
+    const prefetch = settings.queue.prefetch !== read.queue.prefetch;
+    takeOverLock(settings, read);
+    runners.get(read.name)?.settingsChanged({ prefetch });
+  }
 }
 
 async function openLock(

@@ -15,6 +15,8 @@ export type AgentMessage =
       locks: ListenerLock[];
       logLevel: string;
     }
+  /** The configuration was read again. Has all settings; those that cannot change are as they were. */
+  | { kind: 'configure'; locks: LockSettings[]; logLevel: string }
   /**
    * Consume ahead, hold what comes, and ask etcd again and again who is holder: a tenure above `afterToken` on this
    * lease begins at once, without a `start`. Sent again with a later deadline after each confirmed extension.

@@ -122,6 +122,13 @@ export class TenureRunner {
     this.options.logger.info({ afterToken }, 'consuming ahead of a tenure');
   }
 
+  /** The settings have been changed in place. */
+  settingsChanged({ prefetch }: { prefetch: boolean }): void {
+    if (prefetch) void this.options.consumer.applyPrefetch();
+    // More may run at once now.
+    this.tenure?.worker.pump();
+  }
+
   unprepare(n: number): void {
     if (!this.ahead) return;
     this.dropAhead();

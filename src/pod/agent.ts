@@ -5,7 +5,7 @@ import type { Config, LockSettings } from '../config/config';
 import { tlsFilesOf } from '../config/tls-files';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
-import { lockLogger } from '../telemetry/logger';
+import { lockLogger, setLogLevel } from '../telemetry/logger';
 import { ListenerMetrics } from '../telemetry/listener-metrics';
 import { PodMetrics } from '../telemetry/metrics';
 import { sdkMetricsText } from '../temporal/sdk-metrics';
@@ -13,6 +13,7 @@ import { version } from '../version';
 import { ViewWatch } from '../verify/view-watch';
 import { AuditTrail } from './audit-trail';
 import type { PodIdentity } from './candidacy';
+import { ConfigReload } from './config-reload';
 import { advertisedAddress } from './advertised-address';
 import {
   type HealthPort,
@@ -61,6 +62,7 @@ export class Agent implements HealthPort {
   private readonly loopCheck: NodeJS.Timeout;
   private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
+  private readonly reloading: ConfigReload;
 
   constructor({ config, region, podName, createLogger }: AgentOptions) {
     const pod = `${podName}-${randomBytes(4).toString('hex')}`;
@@ -94,6 +96,9 @@ export class Agent implements HealthPort {
       metrics: this.podMetrics,
       logger: this.logger,
     });
+    this.reloading = new ConfigReload(config, this.logger, this.podMetrics, () =>
+      this.settingsChanged(config),
+    );
     this.healthServer = new HealthServer(config.health, this, this.logger);
     this.loopCheck = setInterval(() => (this.lastLoopMs = performance.now()), loopCheckMs);
   }
@@ -116,6 +121,24 @@ export class Agent implements HealthPort {
     return this.stopping;
   }
 
+  /**
+   * Reads the configuration again and takes over what a running pod can: no tenure, process or connection ends for it.
+   * All or nothing: where anything cannot be used, or needs a restart, everything stays as it was and the reason is in
+   * the log, the metrics and `/healthz`. Never throws.
+   */
+  reload(load: () => Config): void {
+    if (this.stopping) this.logger.warn({ reason: 'the pod is stopping' }, 'configuration not read again');
+    else this.reloading.reload(load);
+  }
+
+  private settingsChanged({ logLevel }: Config): void {
+    setLogLevel(this.logger, logLevel);
+    for (const group of this.groups) group.settingsChanged(logLevel);
+    for (const agent of this.agents.values()) agent.settingsChanged();
+    this.viewWatch.start();
+    this.temporal.tellSettings();
+  }
+
   get locks(): string[] {
     return [...this.agents.keys()];
   }
@@ -127,7 +150,7 @@ export class Agent implements HealthPort {
     for (const agent of this.agents.values())
       if (agent.tenure && agent.tenure.phase === 'running' && agent.tenure.marginMs < 0)
         return { ok: false, why: `tenure ${agent.tenure.token} of ${agent.lock} runs past its deadline` };
-    return { ok: true, why: 'no tenure runs past its deadline' };
+    return { ok: true, why: 'no tenure runs past its deadline', config: this.reloading.last };
   }
 
   check(what: LockCheck, lock: string): LockVerdict {

@@ -16,7 +16,8 @@ const leastAttempts = 20;
 export class FailureRate {
   private readings: Reading[] = [];
 
-  constructor(private readonly limit: number) {}
+  /** `limit` is asked at each look: it may change while the pod runs. */
+  constructor(private readonly limit: () => number) {}
 
   /** `atMs` of the monotonic clock. Counts that have gone back are another process's. */
   note({ processed, failed }: Counted, atMs: number): void {
@@ -40,7 +41,7 @@ export class FailureRate {
     if (!first || !last) return null;
     const failed = last.failed - first.failed;
     const attempts = failed + last.processed - first.processed;
-    if (attempts < leastAttempts || failed / attempts <= this.limit) return null;
-    return `${failed} of ${attempts} messages failed within the last minute (maxFailureRate = ${this.limit})`;
+    if (attempts < leastAttempts || failed / attempts <= this.limit()) return null;
+    return `${failed} of ${attempts} messages failed within the last minute (maxFailureRate = ${this.limit()})`;
   }
 }

@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
+import type { ConfigState } from './config-reload';
 
 export interface Verdict {
   ok: boolean;
   why: string;
+  /** Of `/healthz`: what came of reading the configuration last. */
+  config?: ConfigState;
 }
 export interface LockVerdict extends Verdict {
   lock: string;

@@ -36,7 +36,6 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
   private currentProcess: ListenerProcess | null = null;
   private spareProcess: ListenerProcess | null = null;
   private readonly activeLocks = new Set<string>();
-  private readonly stallLimitMs: number;
   private restartDelayMs = firstRestartDelayMs;
   private restartTimer: NodeJS.Timeout | null = null;
   private spareTimer: NodeJS.Timeout | null = null;
@@ -45,17 +44,27 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
 
   constructor(
     private readonly init: ListenerInit,
-    settings: LockSettings[],
+    private readonly settings: LockSettings[],
     private readonly logger: Logger,
   ) {
     super();
-    this.stallLimitMs = Math.min(...settings.map((lock) => lock.stallLimitMs));
     this.pinger = setInterval(() => this.watchStalls(), pingIntervalMs);
     this.currentProcess = this.fork();
   }
 
   get current(): ListenerProcess | null {
     return this.currentProcess;
+  }
+
+  private get stallLimitMs(): number {
+    return Math.min(...this.settings.map((lock) => lock.stallLimitMs));
+  }
+
+  /** The settings have been changed in place: tells the processes that run; those forked later begin with them. */
+  settingsChanged(logLevel: string): void {
+    this.init.logLevel = logLevel;
+    for (const process of [this.currentProcess, this.spareProcess])
+      process?.configure(this.settings, logLevel);
   }
 
   isReady(lock: string): boolean {

@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
+import type { LockSettings } from '../config/config';
 import type { AgentMessage, ListenerMessage, ListenerStats } from '../listener/protocol';
 import { watchdogFd } from '../listener/protocol';
 import { encodeClear, encodeSet } from '../listener/watchdog-frames';
@@ -109,6 +110,11 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
 
   statsOf(lock: string): ListenerStats | undefined {
     return this.stats.get(lock);
+  }
+
+  /** What of it can change while the process runs; the rest is left as it is. */
+  configure(locks: LockSettings[], logLevel: string): void {
+    this.send({ kind: 'configure', locks, logLevel });
   }
 
   /** Again after each extension: the process is then ended by its watchdog no earlier than at the later deadline. */

@@ -104,7 +104,7 @@ export class LockAgent {
     );
     this.preparation = new Preparation(this.lock, settings.deadlineMarginMs);
     this.handOver = new HandOver(this);
-    this.failures = new FailureRate(settings.maxFailureRate);
+    this.failures = new FailureRate(() => settings.maxFailureRate);
     this.reconciler = new Reconciler(
       () => this.reconcileOnce(),
       (error) => this.onReconcileError(error),
@@ -168,6 +168,12 @@ export class LockAgent {
       if (tenure) this.endTenure(tenure, 'lost', why);
     });
     this.watch = this.store.watch((hint) => this.onHint(hint));
+    this.kick();
+  }
+
+  /** Its settings have been changed in place. What is asked for at its use needs no more; this decides anew. */
+  settingsChanged(): void {
+    this.metrics.beatPeriod(this.settings.beatMs);
     this.kick();
   }
 

@@ -24,6 +24,10 @@ export class LockMetrics {
     this.metrics.tenureTransitions.inc({ lock: this.lock, region: this.region, event });
   }
 
+  beatPeriod(beatMs: number): void {
+    this.metrics.beatPeriod.set({ lock: this.lock }, beatMs / 1000);
+  }
+
   holding(token: number): void {
     this.metrics.holder.set({ lock: this.lock }, 1);
     this.metrics.token.set({ lock: this.lock }, token);

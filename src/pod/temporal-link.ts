@@ -30,6 +30,8 @@ export class TemporalLink implements WorkflowNotices {
   private stopped = false;
   private readonly lastSignalMs = new Map<string, number>();
   private readonly gone = new Set<string>();
+  /** Locks whose workflow has not been told of settings that were read again. */
+  private readonly untold = new Set<string>();
   private readonly open = new Set<Promise<unknown>>();
   private checker: NodeJS.Timeout | null = null;
   /** Connects when it is used for the first time. */
@@ -57,6 +59,12 @@ export class TemporalLink implements WorkflowNotices {
   tenureEnded(lock: string, token: number, why: string): void {
     const notice = { pod: this.identity.pod, token, why };
     this.track(this.client?.tenureEnded(lock, this.identity.region, notice));
+  }
+
+  /** Tells the region's workflows what was read again: at once, or when Temporal is back. */
+  tellSettings(): void {
+    for (const lock of this.agents.keys()) this.untold.add(lock);
+    this.announceWhereNeeded();
   }
 
   /** What a region's workflow says. @throws TemporalAwayError, also while this pod has not connected yet. */
@@ -117,6 +125,7 @@ export class TemporalLink implements WorkflowNotices {
   private announceWhereNeeded(): void {
     if (!this.client || !this.workers || this.stopped) return;
     const now = performance.now();
+    for (const lock of this.untold) this.track(this.tellSettingsOf(lock));
     for (const [lock, agent] of this.agents) {
       const last = this.lastSignalMs.get(lock);
       const pauseMs = this.gone.has(lock) ? goneRetryMs : podReadyAfterMs;
@@ -144,6 +153,16 @@ export class TemporalLink implements WorkflowNotices {
     } else {
       agent.logger.warn({ reason: delivery.why }, 'region workflow not told that this pod is ready');
     }
+  }
+
+  private async tellSettingsOf(lock: string): Promise<void> {
+    const settings = this.agents.get(lock)?.settings;
+    this.untold.delete(lock);
+    if (!settings) return;
+    const { region, pod } = this.identity;
+    const delivery = await this.client!.regionSettings(settings, region, pod);
+    // One that is started later begins with what stands in the file then.
+    if (delivery.outcome === 'unreachable') this.untold.add(lock);
   }
 
   /** A notice that is lost is found out by the next beat; it must not disturb the pod. */

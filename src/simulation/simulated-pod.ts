@@ -152,6 +152,7 @@ export class SimulatedPod {
 
 /** All that a lock's metrics can be told: what is added there must be added here. */
 const noMetrics: Pick<LockMetrics, keyof LockMetrics> = {
+  beatPeriod: () => {},
   acquisition: () => {},
   extension: () => {},
   tenure: () => {},

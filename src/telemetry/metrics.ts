@@ -22,6 +22,7 @@ export const drillKinds = ['planned', 'crash'] as const;
 /** `missed`: it was done, and took longer than its objective. `failed`: it could not be done. */
 export const drillOutcomes = ['passed', 'missed', 'failed', 'ended'] as const;
 export const viewNames = ['etcd', 'workflow', 'pod', 'broker'] as const;
+export const reloadOutcomes = ['applied', 'unchanged', 'refused'] as const;
 export const verdicts = ['agree', 'disagree', 'unknown'] as const;
 /** From a warm hand-over to an etcd that lost its leader. Seconds. */
 const gapBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300];
@@ -166,6 +167,17 @@ export class PodMetrics {
     labelNames: ['lock', 'verdict'] as const,
     registers: [this.registry],
   });
+  readonly configReloads = new Counter({
+    name: 'baton_config_reloads_total',
+    help: 'Configurations read again on SIGHUP, by what came of it',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+  readonly configCurrent = new Gauge({
+    name: 'baton_config_last_reload_successful',
+    help: '1 unless the configuration that was read last could not be used, or needs a restart',
+    registers: [this.registry],
+  });
   readonly flapping = new Gauge({
     name: 'baton_automatic_changes_stopped',
     help: '1 after too many automatic changes of region: no more until baton ack',
@@ -187,6 +199,8 @@ export class PodMetrics {
 
   /** Every series of `locks` starts at 0: a rate needs the value before the first event. */
   constructor({ version, region, locks }: { version: string; region: string; locks: MeasuredLock[] }) {
+    for (const outcome of reloadOutcomes) this.configReloads.inc({ outcome }, 0);
+    this.configCurrent.set(1);
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'baton_build_info',

@@ -25,6 +25,8 @@ import {
   markUpdate,
   type PodReady,
   podReadySignal,
+  type RegionSettingsChange,
+  regionSettingsSignal,
   type PodStopping,
   podStoppingSignal,
   type PreflightQuestion,
@@ -42,7 +44,7 @@ import {
   tenureEndedSignal,
 } from '../../workflows/contract';
 import type { Answer, RegionWorkflows, SavedHistory } from '../client/region-workflows';
-import type { Config } from '../config/config';
+import type { Config, LockSettings } from '../config/config';
 import { exportHistories } from './history-archive';
 import { OperationsClient } from './operations-client';
 import { registerSearchAttributes, type Registration } from './search-attributes';
@@ -79,26 +81,11 @@ export class RegionClient implements RegionWorkflows {
   async start(lock: string, region: string): Promise<'started' | 'already-running'> {
     const settings = this.config.locks.find(({ name }) => name === lock);
     if (!settings) throw new Error(`lock ${lock} is not in the configuration`);
-    const { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs, approvalWithinMs } = settings;
-    const hooks = settings.hooks.map(({ name, at, timeoutMs, onFailure }) => ({
-      name,
-      at,
-      timeoutMs,
-      onFailure,
-    }));
     const searchAttributes = await this.registerOnce();
     const input: RegionInput = {
       lock,
       region,
-      settings: {
-        beatMs,
-        drainLimitMs,
-        historyLimit,
-        minSwitchIntervalMs,
-        searchAttributes,
-        ...(approvalWithinMs > 0 && { approvalWithinMs }),
-        ...(hooks.length > 0 && { hooks }),
-      },
+      settings: { ...workflowSettings(settings), searchAttributes },
     };
     try {
       await this.bounded(() =>
@@ -196,6 +183,11 @@ export class RegionClient implements RegionWorkflows {
     return this.deliver(lock, region, podReadySignal.name, ready);
   }
 
+  regionSettings(lock: LockSettings, region: string, pod: string): Promise<Delivery> {
+    const change: RegionSettingsChange = { pod, settings: workflowSettings(lock) };
+    return this.deliver(lock.name, region, regionSettingsSignal.name, change);
+  }
+
   podStopping(lock: string, region: string, stopping: PodStopping): Promise<Delivery> {
     return this.deliver(lock, region, podStoppingSignal.name, stopping);
   }
@@ -273,3 +265,17 @@ const isTaskFailure = (error: unknown): boolean =>
 /** A missing namespace is an error of its own; what else is not found must be said of a workflow. */
 const isGone = (error: unknown): boolean =>
   error instanceof WorkflowNotFoundError && /workflow/i.test(error.message);
+
+/** The part of a lock's settings that its region workflows go by. */
+function workflowSettings(lock: LockSettings): RegionSettingsChange['settings'] {
+  const { beatMs, drainLimitMs, historyLimit, minSwitchIntervalMs, approvalWithinMs } = lock;
+  const hooks = lock.hooks.map(({ name, at, timeoutMs, onFailure }) => ({ name, at, timeoutMs, onFailure }));
+  return {
+    beatMs,
+    drainLimitMs,
+    historyLimit,
+    minSwitchIntervalMs,
+    ...(approvalWithinMs > 0 && { approvalWithinMs }),
+    ...(hooks.length > 0 && { hooks }),
+  };
+}

@@ -6,6 +6,7 @@ import type { OperatorPort, PodPort } from '../../activities/ports';
 import { regionTaskQueue } from '../../workflows/contract';
 import type { DrillReport, DrillSinks } from '../../workflows/operations-contract';
 import type { Config } from '../config/config';
+import { version } from '../version';
 import { namespaceOf } from './connection';
 import { installRuntime, type RegionDecision } from './sdk-logger';
 import { openSdkMetrics } from './sdk-metrics';
@@ -82,6 +83,7 @@ async function createWorkers(
       maxConcurrentActivityTaskExecutions: 50,
       workflowBundle: { codePath: workflowBundlePath },
       sinks,
+      ...deploymentOf(config),
       reuseV8Context: true,
       // A killed pod's workflows wait so long before another pod takes them; ten seconds by default.
       stickyQueueScheduleToStartTimeout: 1_000,
@@ -96,6 +98,22 @@ async function createWorkers(
     }),
     Worker.create({ ...common, taskQueue: `${queue}/do`, activities, maxHeartbeatThrottleInterval: 3_000 }),
   ]);
+}
+
+/**
+ * Of the worker that runs workflows; the pods' own queues carry activities alone. A region workflow lives for ever, so it
+ * goes on with the version that is current (its code is tested on recorded histories); pinned to one, it would stand still
+ * when the last pod of that version has gone.
+ */
+function deploymentOf({ temporal: { deployment } }: Config): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+  if (deployment === undefined) return {};
+  return {
+    workerDeploymentOptions: {
+      version: { deploymentName: deployment, buildId: version },
+      useWorkerVersioning: true,
+      defaultVersioningBehavior: 'AUTO_UPGRADE',
+    },
+  };
 }
 
 function run(workers: Worker[], connection: NativeConnection): RunningWorkers {

@@ -112,6 +112,9 @@ function brokersOf(regions: RegionSettings[]): RegionSettings[][] {
   return [...brokers.values()];
 }
 
+/** Under such a tag RabbitMQ moves messages to a federated queue elsewhere: no handler sees them there without a lock. */
+const federationLink = 'federation-link-';
+
 async function askBroker(
   group: RegionSettings[],
   lock: string,
@@ -123,7 +126,8 @@ async function askBroker(
     return { regions, reading: { unknown: `regions.${name}.managementUrl is not configured` } };
   try {
     const { consumers } = await new ManagementApi(managementUrl, limitMs).queue(vhostOf(amqpUrl), queue);
-    const known = consumers.map((each) => ({
+    const own = consumers.filter(({ tag }) => !tag.startsWith(federationLink));
+    const known = own.map((each) => ({
       ...each,
       from: each.clientName === null ? null : parseConnectionName(each.clientName),
     }));

@@ -31,13 +31,16 @@ export class ViewWatch {
   /** Since when, in ms of the monotonic clock, no look has shown agreement. */
   private readonly since = new Map<string, number>();
   private readonly verdicts = new Map<string, Comparison['verdict']>();
-  private readonly intervalMs: number;
 
-  constructor(private readonly options: ViewWatchOptions) {
-    this.intervalMs = options.config.verifyIntervalMs ?? usualVerifyIntervalMs;
+  constructor(private readonly options: ViewWatchOptions) {}
+
+  private get intervalMs(): number {
+    return this.options.config.verifyIntervalMs ?? usualVerifyIntervalMs;
   }
 
+  /** Again after the interval has changed. */
   start(): void {
+    if (this.timer) clearTimeout(this.timer);
     // Not all pods of a deployment at the same moment.
     if (this.intervalMs > 0) this.again(this.intervalMs * (0.5 + Math.random() / 2));
   }
@@ -48,11 +51,13 @@ export class ViewWatch {
   }
 
   private again(afterMs: number): void {
+    if (this.timer) clearTimeout(this.timer);
     if (!this.stopped) this.timer = setTimeout(() => void this.look(), afterMs);
   }
 
   private async look(): Promise<void> {
     await Promise.all([...this.options.agents.values()].map((agent) => this.lookAt(agent)));
+    if (this.intervalMs === 0) return;
     const soon = this.since.size > 0;
     this.again(soon ? Math.min(againMs, this.intervalMs) : this.intervalMs);
   }

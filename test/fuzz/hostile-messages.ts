@@ -55,7 +55,14 @@ const wireText = text.filter((name) => name !== '' && name.length < 1_000 && !/\
 export const signalNames = fc.oneof(
   {
     weight: 5,
-    arbitrary: fc.constantFrom('gracefulSwitch', 'podReady', 'podStopping', 'tenureEnded', 'control'),
+    arbitrary: fc.constantFrom(
+      'gracefulSwitch',
+      'podReady',
+      'podStopping',
+      'tenureEnded',
+      'regionSettings',
+      'control',
+    ),
   },
   {
     weight: 1,

@@ -4,7 +4,7 @@ const rateOf = (
   limit: number,
   ...readings: [processed: number, failed: number, atMs: number][]
 ): string | null => {
-  const rate = new FailureRate(limit);
+  const rate = new FailureRate(() => limit);
   for (const [processed, failed, atMs] of readings) rate.note({ processed, failed }, atMs);
   return rate.why;
 };

@@ -71,6 +71,8 @@ export class TestSystem {
   readonly pods = new Map<string, DemoPod>();
   readonly deaths: Death[] = [];
   publisher: Publisher | undefined;
+  /** The command line that pods and commands run from now on: this build's, or another one's. */
+  program = program;
   private readonly etcd: EtcdClient;
   /** One for each lock, in their order. */
   readonly stores: EtcdLock[];
@@ -212,7 +214,7 @@ export class TestSystem {
     ...args: string[]
   ): Promise<CommandEnd> {
     this.startedWorkflows ||= args[0] === 'start';
-    const child = spawn(process.execPath, [program, ...args], {
+    const child = spawn(process.execPath, [this.program, ...args], {
       env: { ...this.environment, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -249,8 +251,20 @@ export class TestSystem {
         },
       );
     this.pods.set(name, pod);
-    pod.start();
+    pod.start(this.program);
     return pod;
+  }
+
+  /** SIGTERM; returns when the agent has handed over and ended. */
+  async endPod(name: string, limitMs = 30_000): Promise<void> {
+    const pod = this.pod(name);
+    const { agentPid } = pod;
+    process.kill(agentPid, 'SIGTERM');
+    const giveUpAt = Date.now() + limitMs;
+    while (pod.pid !== undefined) {
+      if (Date.now() > giveUpAt) throw new Error(`${name} still runs after ${limitMs} ms: ${pod.logTail()}`);
+      await new Promise((done) => setTimeout(done, 10));
+    }
   }
 
   /** SIGKILL to all its processes; returns when the agent is gone. */

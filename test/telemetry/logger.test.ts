@@ -1,4 +1,4 @@
-import { createLogger, lockLogger } from '../../src/telemetry/logger';
+import { createLogger, lockLogger, setLogLevel } from '../../src/telemetry/logger';
 
 function recorder() {
   const lines: string[] = [];
@@ -52,4 +52,16 @@ test('a long line without addresses costs no time', () => {
   logger.info({ body: `${'a'.repeat(500_000)}@=` }, 'x');
   logger.info({ body: 'a:b:'.repeat(2_000) }, 'x');
   expect(process.cpuUsage(before).user / 1e6).toBeLessThan(10);
+});
+
+test('a level that changes later reaches what was made before, at any depth, but not what has a level of its own', () => {
+  const { logger, parsed } = recorder();
+  const tenure = lockLogger(logger, 'orders').child({ token: 7 });
+  const silent = logger.child({}, { level: 'silent' });
+  setLogLevel(logger, 'debug');
+  for (const each of [logger, tenure, silent, tenure.child({})]) each.debug('now');
+  expect(parsed()).toHaveLength(3);
+  setLogLevel(logger, 'error');
+  for (const each of [logger, tenure, tenure.child({})]) each.warn('not any more');
+  expect(parsed()).toHaveLength(3);
 });

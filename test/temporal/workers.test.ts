@@ -1,9 +1,11 @@
+import { temporal } from '@temporalio/proto';
 import pino from 'pino';
 import type { Config } from '../../src/config/config';
 import { type DevStack, startDevStack } from '../../src/dev/dev-stack';
-import { connectClient } from '../../src/temporal/connection';
+import { connectClient, connectTemporal } from '../../src/temporal/connection';
 import { runWorkers } from '../../src/temporal/workers';
-import { podQueue } from '../../workflows/contract';
+import { version } from '../../src/version';
+import { podQueue, regionWorkflowId } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
 import { FakeOperator } from '../workflows/fake-operator';
 import { FakePod, FakeTruth } from '../workflows/fake-pod';
@@ -63,4 +65,68 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
   expect(Date.now() - began).toBeLessThan(30_000);
   expect(await workers.ended).toBeNull();
   await client.close();
+});
+
+it('with a deployment, region workflows go on with its current version, on whose word alone', async () => {
+  const [lock, region, deployment] = ['bills', 'east', 'baton-test'];
+  const timings = {
+    beatMs: 1_000,
+    drainLimitMs: 1_000,
+    historyLimit: 10_000,
+    minSwitchIntervalMs: 0,
+    hooks: [],
+  };
+  const config = {
+    temporal: { address: stack.temporalAddress, deployment },
+    locks: [{ name: lock, ...timings }],
+  } as unknown as Config;
+  const truth = new FakeTruth();
+  const pod = new FakePod(lock, region, 'p2', truth);
+  const queue = podQueue(region, 'p2');
+  const client = await connectClient(config);
+  const workers = await runWorkers({
+    config,
+    region,
+    queue,
+    pod,
+    operator: new FakeOperator(),
+    logger: pino({ level: 'silent' }),
+  });
+  const raw = await connectTemporal(config);
+  try {
+    await client.start(lock, region);
+    const described = async () => {
+      const { raw: answer } = await raw.workflow.getHandle(regionWorkflowId(lock, region)).describe();
+      return answer.workflowExecutionInfo;
+    };
+    // Nobody has said which version is current: nobody is given its tasks, and it has done nothing yet.
+    await new Promise((done) => setTimeout(done, 2_000));
+    expect(Number((await described())?.historyLength)).toBe(2);
+
+    await eventually(
+      () =>
+        raw.workflowService.setWorkerDeploymentCurrentVersion({
+          namespace: 'default',
+          deploymentName: deployment,
+          version: `${deployment}.${version}`,
+        }),
+      20_000,
+    );
+    await client.podReady(lock, region, { pod: 'p2', queue });
+    truth.give(pod);
+    await eventually(
+      async () => expect(await client.status(lock, region)).toMatchObject({ phase: 'active' }),
+      40_000,
+    );
+    const { versioningInfo } = (await described()) ?? {};
+    expect(versioningInfo).toMatchObject({
+      behavior: temporal.api.enums.v1.VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE,
+      deploymentVersion: { deploymentName: deployment, buildId: version },
+    });
+  } finally {
+    pod.end();
+    await workers.shutdown();
+    await client.close();
+    await raw.connection.close();
+  }
 });

@@ -146,6 +146,12 @@ const byType: { [T in Happening['type']]: fc.Arbitrary<Happening> } = {
       by: fc.constant('anna'),
     }),
   }),
+  configured: of('configured', {
+    change: fc.record({
+      pod,
+      settings: fc.constant({ beatMs: 2_000, drainLimitMs: 0, historyLimit: 500, minSwitchIntervalMs: 0 }),
+    }),
+  }),
   malformed: of('malformed', { signal: fc.constant('podReady'), why, switchId }),
   'tenure-reported': of('tenure-reported', { pod, seq, result: tenureResult }),
   'not-yet': of('not-yet', { pod, seq, tookMs: fc.constantFrom(0, 300_000), result: notYetResult }),

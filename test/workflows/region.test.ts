@@ -269,7 +269,7 @@ describe('signals', () => {
       { pod: 'x'.repeat(3_000), queue: 'q' },
       { token: 'x', pod: 'p' },
     ];
-    for (const name of ['gracefulSwitch', 'podReady', 'podStopping', 'tenureEnded'])
+    for (const name of ['gracefulSwitch', 'podReady', 'podStopping', 'tenureEnded', 'regionSettings'])
       for (const payload of junk) await handle.signal(name, payload);
     await handle.signal('gracefulSwitch');
     await handle.signal('unheardOf', {});
@@ -294,7 +294,7 @@ describe('signals', () => {
     // Of the junk one makes sense: a podStopping without a reason.
     const status = await fixture.until({
       phase: 'active',
-      signals: { taken: 1 + 4 * junk.length + 1 + 2 + 1, malformed: 4 * junk.length - 1 + 1 + 2 },
+      signals: { taken: 1 + 5 * junk.length + 1 + 2 + 1, malformed: 5 * junk.length - 1 + 1 + 2 },
     });
     expect(status.lastSwitches[0]).toMatchObject({ switchId: 'long', result: 'refused' });
     expect(status.lastSwitches[0]?.reason).toHaveLength(500);
