@@ -106,7 +106,7 @@ function init(message: Init): void {
 
 async function openLock(
   { region, pod, etcd }: Init,
-  { settings, amqpUrl, amqpTls }: ListenerLock,
+  { settings, amqpUrl, amqpUrlFile, amqpTls }: ListenerLock,
   metrics: MessageMetrics,
   logger: Logger,
 ): Promise<void> {
@@ -127,6 +127,7 @@ async function openLock(
     });
     const consumer = new AmqpConsumer({
       url: amqpUrl,
+      ...(amqpUrlFile !== undefined && { urlFile: amqpUrlFile }),
       ...(amqpTls && { tls: amqpTls }),
       queue: settings.queue,
       connectionName: connectionName(lock, region, pod),
