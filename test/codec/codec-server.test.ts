@@ -86,10 +86,9 @@ test.each([
   ['a body that is too long', 'decode', `"${'x'.repeat(9 * 1024 * 1024)}"`, 413],
 ])('%s is refused', async (_, path, body, status) => {
   const url = await serve();
-  const answered = await post(`${url}/${path}`, body).catch((error: Error) => error);
   // The connection may be cut while a body that is too long is still being sent.
-  if (answered instanceof Error) expect(status).toBe(413);
-  else expect(answered.status).toBe(status);
+  const answered = await post(`${url}/${path}`, body).catch(() => ({ status: 413 }));
+  expect(answered.status).toBe(status);
 });
 
 test('a form, which any page can send unasked, is refused', async () => {
