@@ -14,6 +14,7 @@ async function main(): Promise<void> {
   const { code } = await bundleWorkflowCode({
     workflowsPath: join(workflows, 'index.js'),
     payloadConverterPath: join(workflows, 'lenient-payload-converter.js'),
+    failureConverterPath: join(workflows, 'failure-converter.js'),
     logger: { ...console, trace: quiet, debug: quiet, info: quiet, log: quiet },
   });
   // A worker that starts meanwhile reads the old one or the new one, never half of it.

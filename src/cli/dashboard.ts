@@ -35,8 +35,9 @@ export async function run(argv: string[]): Promise<number> {
     return 0;
   }
   const { host = '127.0.0.1', port = String(defaultPort) } = options;
-  const [{ startDashboard, isLoopback }, { readTokenFile }] = await Promise.all([
+  const [{ startDashboard }, { isLoopback }, { readTokenFile }] = await Promise.all([
     import('../dashboard/dashboard.js'),
+    import('../dashboard/loopback.js'),
     import('../dashboard/token-file.js'),
   ]);
   const tokens = options['token-file'] === undefined ? [] : readTokenFile(options['token-file']);

@@ -38,6 +38,10 @@ const commands: Record<string, Command> = {
     summary: 'a page that shows every lock, live',
     run: async (argv) => (await import('./dashboard.js')).run(argv),
   },
+  'codec-server': {
+    summary: 'decrypt payloads for the Temporal UI and CLI',
+    run: async (argv) => (await import('./codec-server.js')).run(argv),
+  },
   why: {
     summary: 'why a region is, or is not, ready to take over',
     run: async (argv) => (await import('./why.js')).run(argv),

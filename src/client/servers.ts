@@ -1,4 +1,6 @@
 import type { Config } from '../config/config';
+import { CredentialFiles } from '../config/credential-files';
+import { hasTlsFiles } from '../config/tls-files';
 import type { EtcdClient } from '../etcd/etcd-client';
 import type { LockStore } from '../pod/lock-store';
 import type { LeaseReader } from './lease-reader';
@@ -14,6 +16,7 @@ export class Servers {
   private etcd: Promise<EtcdClient> | null = null;
   private leases: Promise<LeaseReader> | null = null;
   private temporal: Promise<RegionWorkflows> | null = null;
+  private temporalFiles: CredentialFiles | null = null;
 
   /** `report` is told of each value in etcd that cannot be read, in one sentence. */
   constructor(
@@ -37,6 +40,8 @@ export class Servers {
 
   /** Tried again by the next call when it fails. @throws WorkflowsAwayError naming Temporal's address. */
   workflows(): Promise<RegionWorkflows> {
+    const state = this.temporal && (this.temporalFiles?.replaced() ?? null);
+    if (state !== null) void this.renewTemporal(state);
     this.temporal ??= this.connectTemporal().catch((error: unknown) => {
       this.temporal = null;
       throw error;
@@ -64,8 +69,22 @@ export class Servers {
     return reader;
   }
 
+  /** With new certificates. Requests under way end over the old connection, which stays where the new one fails. */
+  private async renewTemporal(state: string): Promise<void> {
+    try {
+      this.temporal = Promise.resolve(await this.connectTemporal());
+      this.temporalFiles?.accept(state);
+    } catch {
+      // The next request over the old connection tells how it is.
+      this.temporalFiles?.refuse();
+    }
+  }
+
   private async connectTemporal(): Promise<RegionWorkflows> {
     const { connectClient } = await import('../temporal/connection.js');
+    this.temporalFiles ??= hasTlsFiles(this.config.temporal)
+      ? new CredentialFiles(this.config.temporal)
+      : null;
     const workflows = await connectClient(this.config);
     this.closers.push(() => workflows.close());
     return workflows;

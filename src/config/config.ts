@@ -30,6 +30,8 @@ export interface EtcdAddress extends TlsFiles {
   endpoints: string[];
   username?: string;
   password?: string;
+  /** From which the password was read, and is read again at each login. */
+  passwordFile?: string;
   /** Where each member stands, by its name: what fails together. For `baton doctor`. */
   failureDomains?: Record<string, string>;
 }
@@ -41,6 +43,17 @@ export interface TemporalAddress extends TlsFiles {
   apiKey?: string;
   /** Worker Deployment that the pods belong to, under their version as build id. Default: none, not versioned. */
   deployment?: string;
+  /** From which the API key was read, and is read again when it changes. */
+  apiKeyFile?: string;
+  encryption?: PayloadEncryption;
+}
+
+/** Of everything that Temporal keeps of Baton but ids, names and search attributes. */
+export interface PayloadEncryption {
+  /** Absolute path. Each file is a key of 32 bytes in base64 or hexadecimal; its name is the key's id. */
+  keysFolder: string;
+  /** Of the key for new payloads. Default: none; then only those that are encrypted are decrypted. */
+  keyId?: string;
 }
 
 /** The PEM files are for `amqps://`. */
@@ -48,6 +61,8 @@ export interface RegionSettings extends TlsFiles {
   name: string;
   /** AMQP address of this region's broker. Only this pod's region needs one; else empty when not given. */
   amqpUrl: string;
+  /** From which the address was read, and is read again at each connection. */
+  amqpUrlFile?: string;
   /** RabbitMQ's management plugin there, with user and password: `baton force` has it close the old holder's connections. */
   managementUrl?: string;
 }

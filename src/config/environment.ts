@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { ConfigProblem } from './config-error';
+import { readSecretFile } from './secret-file';
 
 /** A variable that overrides one setting of baton.yaml. */
 interface Override {
@@ -35,6 +36,8 @@ export const overrides: readonly Override[] = [
   { variable: 'BATON_TEMPORAL_CA_FILE', path: ['temporal', 'caFile'] },
   { variable: 'BATON_TEMPORAL_CERT_FILE', path: ['temporal', 'certFile'] },
   { variable: 'BATON_TEMPORAL_KEY_FILE', path: ['temporal', 'keyFile'] },
+  { variable: 'BATON_TEMPORAL_ENCRYPTION_KEYS_FOLDER', path: ['temporal', 'encryption', 'keysFolder'] },
+  { variable: 'BATON_TEMPORAL_ENCRYPTION_KEY_ID', path: ['temporal', 'encryption', 'keyId'] },
   { variable: 'BATON_HEALTH_HOST', path: ['health', 'host'] },
   { variable: 'BATON_HEALTH_PORT', path: ['health', 'port'], parse: integer },
   { variable: 'BATON_VERIFY_INTERVAL_MS', path: ['verifyIntervalMs'], parse: integer },
@@ -60,6 +63,8 @@ export interface Overridden {
   content: Record<string, unknown>;
   /** Which variable a setting's value came from. */
   sources: Map<string, string>;
+  /** Which file a setting's value was read from, as an absolute path. */
+  files: Map<string, string>;
   problems: ConfigProblem[];
 }
 
@@ -69,12 +74,20 @@ export function applyEnvironment(
   env: NodeJS.ProcessEnv,
   region: string | undefined,
 ): Overridden {
-  const result: Overridden = { content: structuredClone(file), sources: new Map(), problems: [] };
+  const result: Overridden = {
+    content: structuredClone(file),
+    sources: new Map(),
+    files: new Map(),
+    problems: [],
+  };
   for (const override of [...overrides, ...brokerOverrides(file, region, result.problems, env)]) {
     const found = readVariable(override, env, result.problems);
     if (found === undefined) continue;
-    if (putAt(result.content, override.path, override.parse?.(found.text) ?? found.text))
-      result.sources.set(override.path.join('.'), found.variable);
+    if (!putAt(result.content, override.path, override.parse?.(found.text) ?? found.text)) continue;
+    const setting = override.path.join('.');
+    result.sources.set(setting, found.variable);
+    result.files.delete(setting);
+    if (found.file !== undefined) result.files.set(setting, resolve(found.file));
   }
   return result;
 }
@@ -114,7 +127,7 @@ function readVariable(
   { variable, secret }: Override,
   env: NodeJS.ProcessEnv,
   problems: ConfigProblem[],
-): { variable: string; text: string } | undefined {
+): { variable: string; text: string; file?: string } | undefined {
   const text = env[variable];
   const fileVariable = `${variable}_FILE`;
   const file = secret === true ? env[fileVariable] : undefined;
@@ -125,7 +138,7 @@ function readVariable(
     return undefined;
   }
   try {
-    return { variable: fileVariable, text: readFileSync(file, 'utf8').replace(/\r?\n$/, '') };
+    return { variable: fileVariable, text: readSecretFile(file), file };
   } catch (error) {
     // Reported with all other problems; the error's text names the path and nothing of the content.
     problems.push({

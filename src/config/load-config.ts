@@ -5,6 +5,7 @@ import type { Config, LockSettings, RegionSettings, TlsFiles } from './config';
 import { ConfigError, type ConfigProblem } from './config-error';
 import { suggestion } from './closest-name';
 import { applyEnvironment, isMap, regionVariable } from './environment';
+import { checkEncryption } from './encryption-settings';
 import { completeLock, type LockOrigin, sharedQueueProblems } from './lock-settings';
 import { fileSchema, type GivenFile, type GivenLock, namePattern, nameRule, settingNames } from './schema';
 
@@ -26,13 +27,17 @@ export interface ConfigSource {
  */
 export function loadConfig({ file, env, region, checkHandlers = true, cwd }: ConfigSource): Config {
   const configFile = path.resolve(cwd, file ?? (env.BATON_CONFIG || 'baton.yaml'));
-  const { content, sources, problems } = applyEnvironment(readYaml(configFile), env, region);
+  const { content, sources, files, problems } = applyEnvironment(readYaml(configFile), env, region);
   const { given, wrong } = checkShape(content, problems);
 
   const folder = path.dirname(configFile);
   checkEtcd(given, wrong, folder, problems);
-  const regions = checkRegions(given, wrong, folder, region, problems);
+  const regions = checkRegions(given, wrong, folder, region, problems).map((each) => ({
+    ...each,
+    ...defined({ amqpUrlFile: files.get(`regions.${each.name}.amqpUrl`) }),
+  }));
   checkTlsFiles('temporal', given.temporal ?? {}, wrong, folder, problems);
+  const encryption = checkEncryption(given.temporal?.encryption, wrong, folder, problems);
   const locks = checkLocks(
     given,
     wrong,
@@ -52,9 +57,14 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
       endpoints: endpoints.map((endpoint) => endpoint.replace(/\/$/, '')),
       ...defined(access),
       ...tlsFiles(folder, access),
+      ...defined({ passwordFile: files.get('etcd.password') }),
     },
     locks,
-    temporal: { ...defined(given.temporal ?? {}), ...tlsFiles(folder, given.temporal ?? {}) },
+    temporal: {
+      ...defined({ ...given.temporal, encryption }),
+      ...tlsFiles(folder, given.temporal ?? {}),
+      ...defined({ apiKeyFile: files.get('temporal.apiKey') }),
+    },
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
     verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
     ...(given.audit && { audit: { file: path.resolve(folder, given.audit.file) } }),

@@ -177,6 +177,10 @@ export const fileSchema = map({
     caFile: text('the path of a PEM file'),
     certFile: text('the path of a PEM file'),
     keyFile: text('the path of a PEM file'),
+    encryption: map({
+      keysFolder: text('the path of a folder with keys'),
+      keyId: z.string({ error: nameRule }).regex(namePattern, { error: nameRule }),
+    }).partial(),
   }).partial(),
   health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
   verifyIntervalMs: ms(0),

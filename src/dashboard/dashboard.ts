@@ -3,6 +3,7 @@ import { DashboardActions } from './dashboard-actions';
 import { DashboardFeed } from './dashboard-feed';
 import { DashboardServer } from './dashboard-server';
 import type { ActionRecord } from './feed-contract';
+import { isLoopback } from './loopback';
 import { RequestGuard } from './request-guard';
 
 export interface DashboardOptions {
@@ -25,9 +26,6 @@ export interface RunningDashboard {
   /** Idempotent. The client stays open. */
   close(): Promise<void>;
 }
-
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 
 /** Serves the dashboard until closed. @throws Error naming the address, when it cannot be listened on. */
 export async function startDashboard(options: DashboardOptions): Promise<RunningDashboard> {

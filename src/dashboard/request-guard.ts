@@ -76,7 +76,7 @@ export class RequestGuard {
 }
 
 /** Takes the same time whatever differs. */
-function isSame(one: string, other: string): boolean {
+export function isSame(one: string, other: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(one), digest(other));
 }

@@ -122,19 +122,25 @@ export class RabbitmqServer extends Server {
   /** Runs `rabbitmqctl` on this node; takes a second or two. @returns its output. @throws with its error output. */
   async ctl(...args: string[]): Promise<string> {
     const program = findProgram('rabbitmqctl', ['/usr/lib/rabbitmq/bin']);
-    const environment = {
+    const environment = this.ctlEnvironment;
+    const { stdout } = await promisify(execFile)(program, ['--quiet', ...args], {
+      env: environment,
+      timeout: ctlLimitMs,
+    });
+    return stdout;
+  }
+
+  /** In which `rabbitmqctl` finds this node, with Debian's own one, which does not change the user, first on PATH. */
+  get ctlEnvironment(): NodeJS.ProcessEnv {
+    return {
       ...environmentWithout('RABBITMQ'),
+      PATH: `/usr/lib/rabbitmq/bin:${process.env['PATH'] ?? ''}`,
       HOME: this.folder,
       ERL_EPMD_ADDRESS: '127.0.0.1',
       ERL_EPMD_PORT: String(this.ports.epmd),
       RABBITMQ_CONF_ENV_FILE: '/dev/null',
       RABBITMQ_NODENAME: nodeName,
     };
-    const { stdout } = await promisify(execFile)(program, ['--quiet', ...args], {
-      env: environment,
-      timeout: ctlLimitMs,
-    });
-    return stdout;
   }
 
   protected command(): Command {

@@ -15,7 +15,15 @@ import {
 } from 'etcd3';
 import { AccessError, LostError, RefusedError, UnknownOutcomeError } from '../../activities/errors';
 import type { EtcdAddress } from '../config/config';
-import { EtcdEndpoint, type Endpoint, type EndpointFailure, type WatchedStream } from './etcd-endpoint';
+import { CredentialFiles } from '../config/credential-files';
+import { currentSecret } from '../config/secret-file';
+import {
+  EtcdEndpoint,
+  type ConnectionPlan,
+  type Endpoint,
+  type EndpointFailure,
+  type WatchedStream,
+} from './etcd-endpoint';
 
 export interface EtcdClientOptions {
   /** Milliseconds. Bound on every request, all of its attempts together. Default 1,000. */
@@ -205,13 +213,20 @@ function closedError(what: string): RefusedError {
 }
 
 function overGrpc(address: EtcdAddress, requestTimeoutMs: number): (name: string) => Endpoint {
-  const shared = connectionOptions(address, requestTimeoutMs);
-  const { username, password } = address;
+  const { username, password, passwordFile, certFile, caFile } = address;
+  const plan: ConnectionPlan = {
+    options: () => connectionOptions(address, requestTimeoutMs),
+    files: () => ((caFile ?? certFile) === undefined ? null : new CredentialFiles(address)),
+  };
   const user =
     username === undefined || password === undefined
       ? null
-      : { username, password, timeoutMs: Math.max(requestTimeoutMs, minLoginMs) };
-  return (name) => new EtcdEndpoint(name, shared, user);
+      : {
+          username,
+          password: () => currentSecret(passwordFile, password),
+          timeoutMs: Math.max(requestTimeoutMs, minLoginMs),
+        };
+  return (name) => new EtcdEndpoint(name, plan, user);
 }
 
 /** What every connection to etcd has in common, but the login. */

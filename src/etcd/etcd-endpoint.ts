@@ -1,4 +1,5 @@
 import { Etcd3, type IDuplexStream, type IOptions } from 'etcd3';
+import type { CredentialFiles } from '../config/credential-files';
 import { tlsSentence } from '../config/tls-check';
 
 /**
@@ -11,6 +12,8 @@ import { tlsSentence } from '../config/tls-check';
  */
 export type FailureKind =
   'not-sent' | 'no-answer' | 'untrusted' | 'lease-gone' | 'token-expired' | 'denied' | 'refused';
+
+const unanswered: readonly FailureKind[] = ['not-sent', 'no-answer', 'untrusted'];
 
 export class EndpointFailure extends Error {
   constructor(
@@ -133,19 +136,61 @@ const lateMs = 50;
 const minSilenceMs = 200;
 const maxRenewalPauseMs = 4_000;
 
-/** A connection that is made anew when it has stopped answering. */
+/** How every connection of an endpoint is made; `files`: of what `options` reads anew at each call. */
+export interface ConnectionPlan {
+  options: () => Omit<IOptions, 'hosts'>;
+  files: () => CredentialFiles | null;
+}
+
+const trialLimitMs = 2_000;
+
+/** A connection that is made anew when it has stopped answering, and when its certificate was replaced. */
 class Line {
   private connection: Connection;
+  private readonly files: CredentialFiles | null;
   private answeredAt = 0;
   private renewedAt = -Infinity;
   private pauseMs = 0;
+  private closed = false;
 
-  constructor(private readonly options: IOptions) {
-    this.connection = new Connection(options);
+  constructor(
+    private readonly host: string,
+    private readonly plan: ConnectionPlan,
+  ) {
+    this.files = plan.files();
+    this.connection = this.make();
   }
 
   get current(): Connection {
+    const state = this.files?.replaced() ?? null;
+    if (state !== null) void this.tryNew(state);
     return this.connection;
+  }
+
+  private make(): Connection {
+    return new Connection({ ...this.plan.options(), hosts: this.host });
+  }
+
+  /** What works is given up only for what works as well: a wrong certificate on the disk must not cost anybody the lock. */
+  private async tryNew(state: string): Promise<void> {
+    const next = this.make();
+    const deadline = Date.now() + trialLimitMs;
+    const question = { key: Buffer.from('/baton/'), limit: 1 };
+    const always = (): boolean => true;
+    const result = await next
+      .unary('KV', 'range', question, deadline, null, always, () => undefined)
+      .catch((error: unknown) => ({ error }));
+    // Without a login it may be refused, and has been answered all the same.
+    const failure =
+      typeof result === 'object' && 'error' in result ? explain(result.error, true, this.host) : null;
+    if (this.closed || (failure && unanswered.includes(failure[0]))) {
+      this.files?.refuse();
+      return next.close();
+    }
+    this.files?.accept(state);
+    const old = this.connection;
+    this.connection = next;
+    old.close();
   }
 
   answered(): void {
@@ -169,12 +214,13 @@ class Line {
   /** Requests already under way go on over the old one. */
   renew(): void {
     const old = this.connection;
-    this.connection = new Connection(this.options);
+    this.connection = this.make();
     this.renewedAt = performance.now();
     old.close();
   }
 
   close(): void {
+    this.closed = true;
     this.connection.close();
   }
 }
@@ -202,14 +248,14 @@ export class EtcdEndpoint implements Endpoint {
   private readonly login: Login | null;
   private closed = false;
 
-  /** `user`: with the bound on a login, in ms. */
+  /** `user`: with the bound on a login, in ms; its password is asked for at each login. */
   constructor(
     readonly name: string,
-    options: Omit<IOptions, 'hosts'>,
-    user: { username: string; password: string; timeoutMs: number } | null,
+    plan: ConnectionPlan,
+    user: { username: string; password: () => string; timeoutMs: number } | null,
   ) {
-    this.requests = new Line({ ...options, hosts: name });
-    this.watches = new Line({ ...options, hosts: name });
+    this.requests = new Line(name, plan);
+    this.watches = new Line(name, plan);
     this.login = user && new Login(() => this.logIn(user));
   }
 
@@ -276,12 +322,12 @@ export class EtcdEndpoint implements Endpoint {
 
   private async logIn(user: {
     username: string;
-    password: string;
+    password: () => string;
     timeoutMs: number;
   }): Promise<string | null> {
     const { username: name, password, timeoutMs } = user;
     try {
-      const question = { name, password };
+      const question = { name, password: password() };
       const unknown = (): Promise<null> => Promise.resolve(null);
       const answer = await this.send<{ token: string }>('Auth', 'authenticate', question, timeoutMs, unknown);
       return answer.token;
@@ -360,8 +406,7 @@ export class EtcdEndpoint implements Endpoint {
     const failure =
       error instanceof EndpointFailure ? error : new EndpointFailure(...explain(error, sent, this.name));
     if (failure.kind === 'token-expired') await this.login?.forget(token);
-    const answered = !['not-sent', 'no-answer', 'untrusted'].includes(failure.kind);
-    if (answered) this.requests.answered();
+    if (!unanswered.includes(failure.kind)) this.requests.answered();
     else if (!this.closed) this.requests.silentSince(began);
     return failure;
   }

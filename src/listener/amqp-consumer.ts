@@ -4,12 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type Channel, type ChannelModel, type ConfirmChannel, type ConsumeMessage } from 'amqplib';
 import type { Logger } from 'pino';
 import type { QueueSettings, TlsFiles } from '../config/config';
+import { currentSecret } from '../config/secret-file';
+import { tlsSentence } from '../config/tls-check';
 import { readTlsFiles } from '../config/tls-files';
 import { AckBatch } from './ack-batch';
 import { prepareTopology } from './amqp-topology';
 
 export interface AmqpConsumerOptions {
   url: string;
+  /** In which the address stands; read at each connection, so that a renewed password is used. */
+  urlFile?: string;
   /** For `amqps://`; read at each connection, so that renewed ones are used. */
   tls?: TlsFiles;
   queue: QueueSettings;
@@ -242,7 +246,7 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
         this.warm = true;
         this.emit('warm');
       } catch (error) {
-        this.turnCold((error as Error).message || String(error));
+        this.turnCold(this.explain(error));
         await sleep(retryMs * (0.8 + 0.4 * Math.random()));
         retryMs = Math.min(retryMs * 2, maxRetryMs);
       }
@@ -251,8 +255,8 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
   }
 
   private async connectOnce(): Promise<ChannelModel> {
-    const { url, tls = {}, queue, connectionName } = this.options;
-    const address = new URL(url);
+    const { url, urlFile, tls = {}, queue, connectionName } = this.options;
+    const address = new URL(currentSecret(urlFile, url));
     address.searchParams.set('heartbeat', String(queue.heartbeatSeconds));
     const connection = await connect(address.href, {
       ...readTlsFiles(tls),
@@ -274,6 +278,15 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
     });
     if (this.closed) await connection.close();
     return connection;
+  }
+
+  /** A broker that does not let us in is named, as whoever reads it has to do something there. */
+  private explain(error: unknown): string {
+    const message = (error as Error).message || String(error);
+    const { host, protocol } = new URL(this.options.url);
+    const untrusted = protocol === 'amqps:' ? tlsSentence(error) : null;
+    if (untrusted === null && !/ACCESS[-_]REFUSED|NOT[-_]ALLOWED/.test(message)) return message;
+    return `RabbitMQ at ${protocol}//${host} refuses the connection: ${untrusted ?? message.trim()}`;
   }
 
   private openChannels(connection: ChannelModel): Promise<void> {

@@ -125,7 +125,7 @@ function configure({ locks, logLevel }: Extract<AgentMessage, { kind: 'configure
 
 async function openLock(
   { region, pod, etcd }: Init,
-  { settings, amqpUrl, amqpTls }: ListenerLock,
+  { settings, amqpUrl, amqpUrlFile, amqpTls }: ListenerLock,
   metrics: MessageMetrics,
   logger: Logger,
 ): Promise<void> {
@@ -146,6 +146,7 @@ async function openLock(
     });
     const consumer = new AmqpConsumer({
       url: amqpUrl,
+      ...(amqpUrlFile !== undefined && { urlFile: amqpUrlFile }),
       ...(amqpTls && { tls: amqpTls }),
       queue: settings.queue,
       connectionName: connectionName(lock, region, pod),

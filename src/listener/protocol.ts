@@ -92,6 +92,8 @@ export interface ListenerStats {
 export interface ListenerLock {
   settings: LockSettings;
   amqpUrl: string;
+  /** In which it stands, and is looked up again. */
+  amqpUrlFile?: string;
   /** For `amqps://`. */
   amqpTls?: TlsFiles;
 }

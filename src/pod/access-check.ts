@@ -26,7 +26,7 @@ export async function whyNoAccess(
   etcd: EtcdClient,
 ): Promise<string[]> {
   const limitMs = startLimitMs(config);
-  const checks = [whyNoEtcd(config, etcd), whyNoBroker(region, limitMs), whyNoTemporal(config)];
+  const checks = [whyNoEtcd(config, etcd), whyNoBroker(region, limitMs), whyNoTemporal(config, region)];
   const answers = await Promise.all(
     checks.map((check) => Promise.race([check, sleep(limitMs, null, { ref: false })])),
   );
@@ -58,11 +58,16 @@ async function whyNoBroker(region: RegionSettings, limitMs: number): Promise<str
   }
 }
 
-async function whyNoTemporal(config: Config): Promise<string | null> {
+async function whyNoTemporal(config: Config, region: RegionSettings): Promise<string | null> {
   const untrusted = await whyNoTls(config);
   if (untrusted !== null) return untrusted;
   try {
-    await (await connectClient(config)).close();
+    const client = await connectClient(config);
+    try {
+      await Promise.all(config.locks.map(({ name }) => client.checkReadable(name, region.name)));
+    } finally {
+      await client.close();
+    }
     return null;
   } catch (error) {
     return error instanceof WorkflowsAwayError && error.denied ? error.message : null;

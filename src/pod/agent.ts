@@ -199,6 +199,7 @@ export class Agent implements HealthPort {
           locks: locks.map((settings) => ({
             settings,
             amqpUrl: broker.amqpUrl,
+            ...(broker.amqpUrlFile !== undefined && { amqpUrlFile: broker.amqpUrlFile }),
             amqpTls: tlsFilesOf(broker),
           })),
           logLevel: config.logLevel,

@@ -7,6 +7,7 @@ import { WorkflowsAwayError } from '../client/region-workflows';
 import type { Config } from '../config/config';
 import { RegionClient, type Delivery } from '../temporal/region-client';
 import { connectClient } from '../temporal/connection';
+import { TemporalCredentials } from '../temporal/temporal-credentials';
 import { runWorkers, type RunningWorkers, type WorkflowNews } from '../temporal/workers';
 import type { PodIdentity } from './candidacy';
 import type { LockAgent, WorkflowNotices } from './lock-agent';
@@ -34,6 +35,8 @@ export class TemporalLink implements WorkflowNotices {
   private readonly untold = new Set<string>();
   private readonly open = new Set<Promise<unknown>>();
   private checker: NodeJS.Timeout | null = null;
+  private readonly credentials: TemporalCredentials;
+  private renewing = false;
   /** Connects when it is used for the first time. */
   private readonly operatorsClient: BatonClient;
 
@@ -45,6 +48,7 @@ export class TemporalLink implements WorkflowNotices {
     private readonly logger: Logger,
     private readonly told: WorkflowNews = {},
   ) {
+    this.credentials = new TemporalCredentials(config.temporal);
     this.operatorsClient = BatonClient.of(config, (reason) =>
       logger.error({ reason }, 'unreadable value in etcd'),
     );
@@ -53,7 +57,10 @@ export class TemporalLink implements WorkflowNotices {
   /** Connects and runs the workers in the background, for ever. */
   start(): void {
     void this.run();
-    this.checker = setInterval(() => this.announceWhereNeeded(), checkIntervalMs);
+    this.checker = setInterval(() => {
+      this.announceWhereNeeded();
+      void this.renewCredentials();
+    }, checkIntervalMs);
   }
 
   tenureEnded(lock: string, token: number, why: string): void {
@@ -119,6 +126,40 @@ export class TemporalLink implements WorkflowNotices {
       this.workers = null;
       await new Promise((resolve) => setTimeout(resolve, retryMs));
       retryMs = Math.min(retryMs * 2, maxRetryMs);
+    }
+  }
+
+  /** The client asks for the API key by itself; everything else is told here. What works is kept until the new one works. */
+  private async renewCredentials(): Promise<void> {
+    const { client, workers, credentials } = this;
+    if (!client || !workers || this.stopped || this.renewing) return;
+    this.renewing = true;
+    const { files } = credentials;
+    try {
+      const apiKey = credentials.newApiKey();
+      if (apiKey !== null) {
+        await workers.setApiKey(apiKey);
+        this.logger.info('using the new API key for Temporal');
+      }
+      const state = files?.replaced() ?? null;
+      if (state === null) return;
+      const next = await connectClient(this.config);
+      try {
+        await workers.reconnect();
+      } catch (error) {
+        await next.close();
+        throw error;
+      }
+      this.client = next;
+      files?.accept(state);
+      this.logger.info('using the new certificates for Temporal');
+      await client.close();
+    } catch (error) {
+      files?.refuse();
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.warn({ reason }, 'Temporal does not take the new certificates; the old connection stays');
+    } finally {
+      this.renewing = false;
     }
   }
 

@@ -1,8 +1,10 @@
 import { Client, Connection } from '@temporalio/client';
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
 import type { Config, TemporalAddress } from '../config/config';
+import { currentSecret } from '../config/secret-file';
 import { hasTlsFiles, readTlsFiles } from '../config/tls-files';
 import { whyNotSecure } from '../config/tls-check';
+import { dataConverterOf } from './data-converter';
 import { RegionClient } from './region-client';
 import { TemporalAwayError } from './temporal-away-error';
 
@@ -32,7 +34,8 @@ export async function connectTemporal(config: Config): Promise<Client> {
       connectTimeout: connectLimitMs,
       channelArgs,
       ...(address === undefined ? {} : { address }),
-      ...(apiKey === undefined ? {} : { apiKey }),
+      // Asked for with each request: one that has been replaced counts from then on.
+      ...(apiKey === undefined ? {} : { apiKey: () => currentSecret(config.temporal.apiKeyFile, apiKey) }),
       ...(tls === undefined ? {} : { tls }),
       ...(metadata === undefined ? {} : { metadata }),
     }),
@@ -42,13 +45,15 @@ export async function connectTemporal(config: Config): Promise<Client> {
     namespace: namespaceOf(config),
     // A closed workflow's last word would be taken for its present one.
     workflow: { queryRejectCondition: 'NOT_OPEN' },
+    dataConverter: dataConverterOf(config.temporal),
   });
 }
 
 /** Temporal's own variables and profile file, under what baton.yaml and BATON_TEMPORAL_… say. */
 export function temporalTarget({ temporal }: Config): ClientConnectConfig {
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
-  const { address, apiKey } = temporal;
+  const { address } = temporal;
+  const apiKey = temporal.apiKey && currentSecret(temporal.apiKeyFile, temporal.apiKey);
   const tls = tlsOf(temporal, connectionOptions.tls);
   return {
     namespace: temporal.namespace ?? namespace,

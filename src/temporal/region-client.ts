@@ -47,6 +47,7 @@ import type { Answer, RegionWorkflows, SavedHistory } from '../client/region-wor
 import type { Config, LockSettings } from '../config/config';
 import { exportHistories } from './history-archive';
 import { OperationsClient } from './operations-client';
+import { checkReadable } from './sealed-history';
 import { registerSearchAttributes, type Registration } from './search-attributes';
 import { reasonOf, TemporalAwayError } from './temporal-away-error';
 
@@ -155,6 +156,15 @@ export class RegionClient implements RegionWorkflows {
       return await this.bounded(() => this.handle(lock, region).query(statusQuery));
     } catch (error) {
       if (error instanceof QueryRejectedError || isGone(error)) return 'not-running';
+      throw new TemporalAwayError(this.address, error);
+    }
+  }
+
+  /** @throws TemporalAwayError naming the key, when what was last written of the workflow is encrypted with one that is missing here. */
+  async checkReadable(lock: string, region: string): Promise<void> {
+    try {
+      await this.bounded(() => checkReadable(this.client, regionWorkflowId(lock, region)));
+    } catch (error) {
       throw new TemporalAwayError(this.address, error);
     }
   }

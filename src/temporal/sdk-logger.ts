@@ -1,5 +1,6 @@
 import { makeTelemetryFilterString, type MetricsExporterConfig, Runtime } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { MissingKeyError } from './key-ring';
 
 /** Each worker polls only what it has: a queue without workflows, or without activities, is meant to be so. */
 const expected = /^No .* registered/;
@@ -34,7 +35,8 @@ export function installRuntime(
     // What is decisive is said at this level; the SDK says it once, and not again when a run is replayed.
     const decision = own === 'info' ? decisionOf(message, meta) : null;
     if (decision) onDecision(decision);
-    logger[ofWorkflow(meta) ? own : expected.test(message) ? 'debug' : sdk]({ ...plain(meta) }, message);
+    const quiet = expected.test(message) || isMissingKey(meta);
+    logger[quiet ? 'debug' : ofWorkflow(meta) ? own : sdk]({ ...plain(meta) }, message);
   };
   const lines = {
     trace: say('trace', 'trace'),
@@ -57,6 +59,12 @@ export function installRuntime(
 }
 
 const pinoLevels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+
+/** Said once, by name, where the codec is made; the SDK says it with each task, for ever. */
+function isMissingKey(meta?: object): boolean {
+  const error: unknown = meta && 'error' in meta ? meta.error : undefined;
+  return error instanceof MissingKeyError || String(error).includes(MissingKeyError.name);
+}
 
 /** The SDK's metadata holds bigints and symbols, which JSON does not know. */
 function plain(meta: object | undefined): Record<string, unknown> {

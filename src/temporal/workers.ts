@@ -1,4 +1,10 @@
-import { type InjectedSinks, type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import {
+  type InjectedSinks,
+  type NativeConnection,
+  Worker,
+  type WorkerOptions,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createOperatorActivities } from '../../activities/operator-activities';
 import { createPodActivities } from '../../activities/pod-activities';
@@ -11,7 +17,8 @@ import { namespaceOf } from './connection';
 import { installRuntime, type RegionDecision } from './sdk-logger';
 import { openSdkMetrics } from './sdk-metrics';
 import { connectWorkers } from './worker-connection';
-import { workflowBundlePath } from './workflow-bundle';
+import { dataConverterOf } from './data-converter';
+import { sealedWorkflowBundle, workflowBundlePath } from './workflow-bundle';
 
 export interface WorkersOptions extends WorkflowNews {
   config: Config;
@@ -35,6 +42,10 @@ export interface WorkflowNews {
 export interface RunningWorkers {
   /** Resolves when they have all stopped: `null` after `shutdown`, else with what the first one failed of. */
   ended: Promise<Error | null>;
+  /** Goes on over a new connection, with the certificates that are on the disk now. @throws TemporalAwayError; then the old one stays. */
+  reconnect(): Promise<void>;
+  /** For all requests from now on. */
+  setApiKey(apiKey: string): Promise<void>;
   /** Idempotent; returns after five seconds at most. What is running by then is cut off, as unknown. */
   shutdown(): Promise<void>;
 }
@@ -53,7 +64,7 @@ export async function runWorkers(options: WorkersOptions): Promise<RunningWorker
   installRuntime(options.logger, await openSdkMetrics(), options.onDecision);
   const connection = await connectWorkers(options.config);
   try {
-    return run(await createWorkers(options, connection), connection);
+    return run(await createWorkers(options, connection), connection, options.config);
   } catch (error) {
     await connection.close();
     throw error;
@@ -61,16 +72,18 @@ export async function runWorkers(options: WorkersOptions): Promise<RunningWorker
 }
 
 async function createWorkers(
-  { config, region, queue, pod, operator, onDrillEnded = () => {} }: WorkersOptions,
+  { config, region, queue, pod, operator, logger, onDrillEnded = () => {} }: WorkersOptions,
   connection: NativeConnection,
 ): Promise<Worker[]> {
-  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> =
-    {
-      connection,
-      namespace: namespaceOf(config),
-      shutdownGraceTime: shutdownGraceMs,
-      shutdownForceTime: shutdownForceMs,
-    };
+  const common = {
+    connection,
+    namespace: namespaceOf(config),
+    shutdownGraceTime: shutdownGraceMs,
+    shutdownForceTime: shutdownForceMs,
+    dataConverter: dataConverterOf(config.temporal, ({ message }) =>
+      logger.error({ reason: message }, 'what Temporal holds cannot be read here; the locks go on'),
+    ),
+  } satisfies Partial<WorkerOptions>;
   const activities = createPodActivities(pod);
   const sinks: InjectedSinks<DrillSinks> = { drill: { ended: { fn: (_, report) => onDrillEnded(report) } } };
   return Promise.all([
@@ -81,7 +94,7 @@ async function createWorkers(
       // Seldom used, and then by a group of locks at once.
       maxConcurrentActivityTaskPolls: 1,
       maxConcurrentActivityTaskExecutions: 50,
-      workflowBundle: { codePath: workflowBundlePath },
+      workflowBundle: workflowBundleFor(config),
       sinks,
       ...deploymentOf(config),
       reuseV8Context: true,
@@ -116,7 +129,13 @@ function deploymentOf({ temporal: { deployment } }: Config): Pick<WorkerOptions,
   };
 }
 
-function run(workers: Worker[], connection: NativeConnection): RunningWorkers {
+const workflowBundleFor = ({ temporal }: Config): WorkflowBundleOption =>
+  temporal.encryption?.keyId === undefined
+    ? { codePath: workflowBundlePath }
+    : { code: sealedWorkflowBundle() };
+
+function run(workers: Worker[], first: NativeConnection, config: Config): RunningWorkers {
+  let connection = first;
   let failure: Error | null = null;
   let stopping = false;
   const stopAll = (): void => {
@@ -139,6 +158,16 @@ function run(workers: Worker[], connection: NativeConnection): RunningWorkers {
   });
   return {
     ended,
+    async reconnect() {
+      const next = await connectWorkers(config);
+      // A worker that has stopped meanwhile keeps the connection that it ends with.
+      if (stopping) return next.close();
+      const old = connection;
+      connection = next;
+      for (const worker of workers) worker.connection = next;
+      await old.close();
+    },
+    setApiKey: (apiKey) => connection.setApiKey(apiKey),
     async shutdown() {
       stopAll();
       let timer: NodeJS.Timeout | undefined;

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { settingPaths } from '../../src/config/schema';
 import { overrides } from '../../src/config/environment';
@@ -361,6 +361,40 @@ test.each([
   const { message } = folder.error({ ...minimal(), ...part });
   expect(message).not.toContain('hunter2');
   expect(message).not.toContain('77777777');
+});
+
+test('the keys for payloads are checked: folder, each file, and the id of the one that encrypts', () => {
+  const keys = path.join(folder.path, 'keys');
+  const problem = (encryption: unknown): string =>
+    folder
+      .error({ ...minimal(), temporal: { encryption } })
+      .problems.map(({ expected }) => expected)
+      .join();
+  expect(problem({ keyId: 'k1' })).toBe('must be given: a folder with a file for each key');
+  expect(problem({ keysFolder: 'nowhere' })).toContain('must be a folder of keys: ENOENT');
+  mkdirSync(keys);
+  writeFileSync(path.join(keys, '..data'), 'passed over');
+  writeFileSync(path.join(keys, 'k1'), `${'ab'.repeat(32)}\n`);
+  expect(problem({ keysFolder: 'keys', keyId: 'k2' })).toBe(
+    `must be the name of a file in ${keys}, which has k1`,
+  );
+  const { temporal } = folder.load({ ...minimal(), temporal: { encryption: { keysFolder: 'keys' } } });
+  expect(temporal.encryption).toEqual({ keysFolder: keys });
+  writeFileSync(path.join(keys, 'k1'), 'hunter2');
+  const short = folder.error({ ...minimal(), temporal: { encryption: { keysFolder: 'keys' } } });
+  expect(short.message).toContain('must hold a key of 32 bytes');
+  expect(short.message).not.toContain('hunter2');
+});
+
+test('where a secret was read from is kept, so that it can be read again', () => {
+  const file = path.join(folder.path, 'secret');
+  writeFileSync(file, 'amqp://user:one@broker\n');
+  const env = { BATON_RABBITMQ_URL_FILE: file };
+  const { regions } = folder.load(minimal(), { env, region: 'us-east' });
+  expect(regions.find(({ name }) => name === 'us-east')).toMatchObject({
+    amqpUrl: 'amqp://user:one@broker',
+    amqpUrlFile: file,
+  });
 });
 
 test('every setting and every variable stands in docs/configuration.md', () => {

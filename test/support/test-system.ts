@@ -7,6 +7,8 @@ import { connect } from 'amqplib';
 import { spawn } from 'node:child_process';
 import { DemoPod, type Death } from '../../src/demo/demo-pods';
 import { readLedger, type LedgerProcess } from '../../src/demo/ledger';
+import type { PayloadEncryption } from '../../src/config/config';
+import { dataConverterOf } from '../../src/temporal/data-converter';
 import { checkLedger, type Verdict } from '../../src/demo/ledger-checker';
 import { Publisher } from '../../src/demo/publisher';
 import type { DevStack } from '../../src/dev/dev-stack';
@@ -39,7 +41,11 @@ export interface TestSystemOptions {
   /** Default: the ledger handler. */
   handler?: string;
   /** With which the test itself reads etcd, where it wants a login. */
-  storeAccess?: { username: string; password: string; caFile: string };
+  storeAccess?: { username: string; password: string; caFile: string; certFile?: string; keyFile?: string };
+  /** Of the pods, for the test itself, which then reads their workflows. */
+  encryption?: PayloadEncryption;
+  /** Default: one that no other test uses. */
+  lock?: string;
   /** Over a region's configuration. */
   configFor?: (region: string) => Record<string, unknown>;
   /** Of the pods and the command line, beside the ledger's folder. */
@@ -67,7 +73,7 @@ export const testServersOf = (stack: DevStack): SharedServers => ({
  * started by name; everything ends with `stop`.
  */
 export class TestSystem {
-  readonly lock = uniqueName('lock');
+  readonly lock: string;
   readonly pods = new Map<string, DemoPod>();
   readonly deaths: Death[] = [];
   publisher: Publisher | undefined;
@@ -88,6 +94,7 @@ export class TestSystem {
     private readonly options: TestSystemOptions,
   ) {
     const { storeAccess } = options;
+    this.lock = options.lock ?? uniqueName('lock');
     const scheme = storeAccess ? 'https' : 'http';
     const endpoints = servers.etcd.map((address) => `${scheme}://${address}`);
     // A login is slow, above all on a busy machine.
@@ -421,7 +428,11 @@ export class TestSystem {
 
   async temporalClient(): Promise<Client> {
     this.connection ??= await Connection.connect({ address: this.servers.temporal });
-    return new Client({ connection: this.connection });
+    const { encryption } = this.options;
+    return new Client({
+      connection: this.connection,
+      ...(encryption && { dataConverter: dataConverterOf({ encryption }) }),
+    });
   }
 
   /** The pod's log lines whose message contains the text. */
