@@ -13,6 +13,8 @@ export interface Config {
   verifyIntervalMs?: number;
   /** Absolute path of the record that each pod appends to; `{pod}` and `{region}` stand for its own. Default: none. */
   audit?: { file: string };
+  /** OpenTelemetry, set up by its own variables (OTEL_…). Default: off. */
+  telemetry?: { tracing: boolean };
   /** pino's levels. Default `info`. */
   logLevel: string;
 }

@@ -5,6 +5,7 @@ import type { Config, LockSettings, RegionSettings, TlsFiles } from './config';
 import { ConfigError, type ConfigProblem } from './config-error';
 import { suggestion } from './closest-name';
 import { applyEnvironment, isMap, regionVariable } from './environment';
+import { otelProblems } from '../telemetry/otel-environment';
 import { completeLock, type LockOrigin, sharedQueueProblems } from './lock-settings';
 import { fileSchema, type GivenFile, type GivenLock, namePattern, nameRule, settingNames } from './schema';
 
@@ -43,6 +44,7 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     },
     problems,
   );
+  if (given.telemetry?.tracing === 'on') problems.push(...otelProblems(env));
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withSource(problem, sources)));
 
   const { endpoints = [], ...access } = given.etcd ?? {};
@@ -58,6 +60,7 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
     verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
     ...(given.audit && { audit: { file: path.resolve(folder, given.audit.file) } }),
+    ...(given.telemetry?.tracing === 'on' && { telemetry: { tracing: true } }),
     logLevel: given.logLevel ?? 'info',
   };
 }

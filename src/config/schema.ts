@@ -175,6 +175,7 @@ export const fileSchema = map({
   health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
   verifyIntervalMs: ms(0),
   audit: map({ file: text('the path of a file, as audit/{pod}.jsonl') }),
+  telemetry: map({ tracing: z.enum(['on', 'off'], { error: 'must be on or off' }) }).partial(),
   logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }),
   defaults: lockSchema,
   locks: z.record(z.string(), lockSchema, { error: 'must be a map of locks by name' }),

@@ -8,6 +8,7 @@ import { EtcdLock } from '../etcd/etcd-lock';
 import { lockLogger } from '../telemetry/logger';
 import { ListenerMetrics } from '../telemetry/listener-metrics';
 import { PodMetrics } from '../telemetry/metrics';
+import { openTracing, type Tracing } from '../telemetry/tracing';
 import { sdkMetricsText } from '../temporal/sdk-metrics';
 import { version } from '../version';
 import { ViewWatch } from '../verify/view-watch';
@@ -29,6 +30,7 @@ import { TemporalLink } from './temporal-link';
 
 /** What a shutdown may take on top of the longest drain limit. */
 const shutdownGraceMs = 10_000;
+const flushLimitMs = 1_000;
 /** The agent's loop is stuck when a timer of this interval is late by more than the limit below. */
 const loopCheckMs = 500;
 const loopStuckMs = 10_000;
@@ -58,6 +60,7 @@ export class Agent implements HealthPort {
   private readonly temporal: TemporalLink;
   private readonly viewWatch: ViewWatch;
   private readonly audit: AuditFile | null;
+  private readonly tracing: Tracing;
   private readonly loopCheck: NodeJS.Timeout;
   private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
@@ -69,6 +72,7 @@ export class Agent implements HealthPort {
     this.podMetrics = new PodMetrics({ version, region, locks: config.locks });
     const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
     this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
+    this.tracing = openTracing(config, pod);
     this.audit = openAudit(config, this.identity, podName, this.logger);
     const { audit } = this;
     const port = new Pod(this.agents, { regions: config.regions, killSelf: () => this.killSelf() });
@@ -84,6 +88,7 @@ export class Agent implements HealthPort {
       const store = new EtcdLock(this.etcd, settings.name, { report, watchSilenceMs });
       const metrics = new LockMetrics(this.podMetrics, settings.name, region);
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
+      agent.takeOver.tracing = this.tracing;
       if (audit) agent.audit = new AuditTrail(settings.name, store, (event) => audit.append(event));
       this.agents.set(settings.name, agent);
     }
@@ -179,6 +184,7 @@ export class Agent implements HealthPort {
             amqpTls: tlsFilesOf(broker),
           })),
           logLevel: config.logLevel,
+          tracing: this.tracing.isOn,
         };
         const group = new ListenerGroup(init, locks, this.logger);
         // One listener per lock, and each adds a handful of event handlers.
@@ -216,6 +222,7 @@ export class Agent implements HealthPort {
     );
     await this.temporal.stop();
     await this.within(2_000, 'writing the audit record', this.audit ? [this.audit.close()] : []);
+    await this.tracing.flush(flushLimitMs);
     this.etcd.close();
     clearInterval(this.loopCheck);
     await this.healthServer.close();

@@ -7,6 +7,9 @@ import { regionTaskQueue } from '../../workflows/contract';
 import type { DrillReport, DrillSinks } from '../../workflows/operations-contract';
 import type { Config } from '../config/config';
 import { namespaceOf } from './connection';
+import type { TraceSinks } from '../../workflows/contract';
+import { noTracing, type Tracing } from '../telemetry/tracing';
+import { activityInterceptors, traceSinks } from './activity-tracing';
 import { installRuntime, type RegionDecision } from './sdk-logger';
 import { openSdkMetrics } from './sdk-metrics';
 import { connectWorkers } from './worker-connection';
@@ -21,6 +24,8 @@ export interface WorkersOptions extends WorkflowNews {
   /** For scheduled switches, drills and groups on the region's queue. */
   operator: OperatorPort;
   logger: Logger;
+  /** Default: none. */
+  tracing?: Tracing;
 }
 
 /** What the workflows that run in this pod tell of themselves. Default: nothing is done. */
@@ -60,18 +65,24 @@ export async function runWorkers(options: WorkersOptions): Promise<RunningWorker
 }
 
 async function createWorkers(
-  { config, region, queue, pod, operator, onDrillEnded = () => {} }: WorkersOptions,
+  { config, region, queue, pod, operator, tracing = noTracing, onDrillEnded = () => {} }: WorkersOptions,
   connection: NativeConnection,
 ): Promise<Worker[]> {
-  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime'> =
-    {
-      connection,
-      namespace: namespaceOf(config),
-      shutdownGraceTime: shutdownGraceMs,
-      shutdownForceTime: shutdownForceMs,
-    };
+  const common: Pick<
+    WorkerOptions,
+    'connection' | 'namespace' | 'shutdownGraceTime' | 'shutdownForceTime' | 'interceptors'
+  > = {
+    connection,
+    namespace: namespaceOf(config),
+    shutdownGraceTime: shutdownGraceMs,
+    shutdownForceTime: shutdownForceMs,
+    interceptors: activityInterceptors(tracing),
+  };
   const activities = createPodActivities(pod);
-  const sinks: InjectedSinks<DrillSinks> = { drill: { ended: { fn: (_, report) => onDrillEnded(report) } } };
+  const sinks: InjectedSinks<DrillSinks & TraceSinks> = {
+    drill: { ended: { fn: (_, report) => onDrillEnded(report) } },
+    ...traceSinks(tracing),
+  };
   return Promise.all([
     Worker.create({
       ...common,
