@@ -34,6 +34,8 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
   checkEtcd(given, wrong, folder, problems);
   const regions = checkRegions(given, wrong, folder, region, problems);
   checkTlsFiles('temporal', given.temporal ?? {}, wrong, folder, problems);
+  if (given.audit && Object.keys(given.audit).length === 0 && !wrongBelow(wrong, 'audit'))
+    problems.push({ setting: 'audit', expected: 'must have a file or a postgresUrl' });
   const locks = checkLocks(
     given,
     wrong,
@@ -59,7 +61,12 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     temporal: { ...defined(given.temporal ?? {}), ...tlsFiles(folder, given.temporal ?? {}) },
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
     verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
-    ...(given.audit && { audit: { file: path.resolve(folder, given.audit.file) } }),
+    ...(given.audit && {
+      audit: defined({
+        file: resolved(folder, given.audit.file),
+        postgresUrl: given.audit.postgresUrl,
+      }),
+    }),
     ...(given.telemetry?.tracing === 'on' && { telemetry: { tracing: true } }),
     logLevel: given.logLevel ?? 'info',
   };

@@ -143,6 +143,7 @@ const region = map({
 
 const endpointRule = 'must be an address like http://host:2379 (or https://), without credentials and path';
 const endpointsRule = 'must be a list of at least one address like http://host:2379';
+const postgresRule = 'must be an address like postgres://user:password@host:5432/database';
 const temporalRule = 'must be host:port, without a scheme';
 
 export const fileSchema = map({
@@ -174,7 +175,12 @@ export const fileSchema = map({
   }).partial(),
   health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
   verifyIntervalMs: ms(0),
-  audit: map({ file: text('the path of a file, as audit/{pod}.jsonl') }),
+  audit: map({
+    file: text('the path of a file, as audit/{pod}.jsonl'),
+    postgresUrl: z
+      .string({ error: postgresRule })
+      .refine((url) => hasScheme(url, ['postgres:', 'postgresql:']), { error: postgresRule }),
+  }).partial(),
   telemetry: map({ tracing: z.enum(['on', 'off'], { error: 'must be on or off' }) }).partial(),
   logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }),
   defaults: lockSchema,
