@@ -5,6 +5,7 @@
 import type { UpdateDefinition } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { RegionState, SwitchStep } from './region-state';
+import type { TraceContext } from './trace-context';
 
 /** One unbroken period in which one pod holds one lock. `token` is the mod revision of the holder key. */
 export interface Tenure {
@@ -68,6 +69,8 @@ export interface Receipt {
   gapMs: number | null;
   /** Of approval and hooks, oldest first; missing where nobody was asked. */
   answers?: SwitchAnswer[];
+  /** Where the new holder's spans belong; missing without tracing. */
+  trace?: TraceContext;
 }
 
 /** When a hook is asked: before anything stops, after the hand-over is committed, after the first message. */
@@ -147,6 +150,8 @@ export interface GracefulSwitch {
   to?: string;
   reason: string;
   by: string;
+  /** The span that asks. */
+  trace?: TraceContext;
 }
 
 /** What may change of a running region workflow. Whether search attributes exist is the namespace's matter. */
@@ -179,6 +184,8 @@ export interface SwitchTo {
   to?: string;
   reason: string;
   by: string;
+  /** The span that asks. */
+  trace?: TraceContext;
 }
 
 /** The answer to a switch that waits for an approval. */
@@ -363,6 +370,8 @@ export interface SwitchOutcome {
   receipt: Receipt | null;
   /** Oldest first; missing for switches of an older workflow. At most 20. */
   steps?: StepRecord[];
+  /** The span that asked. */
+  trace?: TraceContext;
 }
 
 /** One step of a switch, from its beginning. */
@@ -403,6 +412,18 @@ export interface RegionStatus {
   /** Beats in a row that the holder did not answer. */
   silentBeats?: number;
 }
+
+/** A switch that has come to its end, as the worker's tracing is told of it. */
+export interface EndedSwitch extends SwitchOutcome {
+  lock: string;
+  region: string;
+  /** The workflow's own span. */
+  span: TraceContext;
+  /** ms since 1970, by the workflow's time. */
+  endedAt: number;
+}
+/** `type`, as the SDK asks for an index signature. */
+export type TraceSinks = { tracing: { switchEnded(ended: EndedSwitch): void } };
 
 export const statusQuery = defineQuery<RegionStatus>('status');
 
@@ -474,6 +495,7 @@ export interface DrainAndHandOverInput extends InstructionStamp {
   by: string;
   /** For the receipt. */
   answers?: SwitchAnswer[];
+  trace?: TraceContext;
 }
 export type HandOverOutcome =
   /** Another pod holds the lock; the receipt may still lack the first message. */

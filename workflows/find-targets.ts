@@ -11,6 +11,7 @@ import {
   type PreflightRules,
 } from './preflight';
 import type { PodAddress } from './region-event';
+import type { TraceContext } from './trace-context';
 
 /** Candidates asked at once, and how many such rounds. */
 const probesAtOnce = 3;
@@ -27,13 +28,16 @@ interface Asked {
 export async function findTargets(
   { to, tenure, via }: Asked,
   { lock, settings }: RegionInput,
+  trace?: TraceContext,
 ): Promise<{ failed: string[]; targets: PodAddress[] }> {
-  const truth = await firstAnswer(via, (pod) => callPod(pod, 'preflight: etcd').inspectLock({ lock }));
+  const truth = await firstAnswer(via, (pod) =>
+    callPod(pod, 'preflight: etcd', 0, trace).inspectLock({ lock }),
+  );
   const rules = rulesOf({ to, tenure }, lock, settings.minSwitchIntervalMs, null);
   const failed = failuresIn(lockChecks(truth, rules));
   const { checks, able } = candidateChecks(truth, rules);
   if (able.length === 0) return { failed: [...failed, ...failuresIn(checks)], targets: [] };
-  const probed = await probeUntilOneIsReady(lock, able);
+  const probed = await probeUntilOneIsReady(lock, able, trace);
   const targets = probed.filter(({ answer }) => 'ready' in answer && answer.ready);
   if (targets.length === 0) {
     const refusals = probed.flatMap(({ candidate, answer }) =>
@@ -88,21 +92,26 @@ interface Probed {
   answer: ProbeResult | { silent: string };
 }
 
-async function probeUntilOneIsReady(lock: string, candidates: Candidate[]): Promise<Probed[]> {
+async function probeUntilOneIsReady(
+  lock: string,
+  candidates: Candidate[],
+  trace?: TraceContext,
+): Promise<Probed[]> {
   const probed: Probed[] = [];
   for (let round = 0; round < probeRounds; round++) {
     const asked = candidates.slice(round * probesAtOnce, (round + 1) * probesAtOnce);
-    const answers = await Promise.all(asked.map((candidate) => probe(lock, candidate)));
+    const answers = await Promise.all(asked.map((candidate) => probe(lock, candidate, trace)));
     probed.push(...answers);
     if (answers.length === 0 || answers.some(({ answer }) => 'ready' in answer && answer.ready)) break;
   }
   return probed;
 }
 
-async function probe(lock: string, candidate: Candidate): Promise<Probed> {
+async function probe(lock: string, candidate: Candidate, trace?: TraceContext): Promise<Probed> {
   const { pod } = candidate;
   try {
-    const answer = await callPod(addressOf(candidate), `preflight: is ${pod} ready?`).probe({ lock });
+    const summary = `preflight: is ${pod} ready?`;
+    const answer = await callPod(addressOf(candidate), summary, 0, trace).probe({ lock });
     return { candidate, answer };
   } catch (error) {
     if (isCancellation(error)) throw error;

@@ -8,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { PodActivities } from './contract';
 import type { NoAnswer, PodAddress } from './region-event';
+import type { TraceContext } from './trace-context';
 
 /** Without it a dead pod's activity is retried for ever, and the workflow never hears of it. */
 const once = { retry: { maximumAttempts: 1 }, cancellationType: ActivityCancellationType.TRY_CANCEL };
@@ -20,9 +21,15 @@ export const successorWaitMs = 5_000;
 
 /**
  * One pod's activities, each with its own time limits; `limitMs` is a drain's or a hook's. `summary` is what the
- * Temporal UI shows in its row.
+ * Temporal UI shows in its row; `trace` travels with the input.
  */
-export function callPod({ queue }: PodAddress, summary: string, limitMs = 0): PodActivities {
+export function callPod(
+  { queue }: PodAddress,
+  summary: string,
+  limitMs = 0,
+  trace?: TraceContext,
+): PodActivities {
+  const traced = <T extends object>(input: T): T => (trace ? { ...input, trace } : input);
   const on = (kind: 'stand' | 'do', options: ActivityOptions): PodActivities =>
     proxyActivities<PodActivities>({ ...options, taskQueue: `${queue}/${kind}`, summary });
   const quick = on('do', { ...short, startToCloseTimeout: 3_000 });
@@ -44,19 +51,21 @@ export function callPod({ queue }: PodAddress, summary: string, limitMs = 0): Po
         startToCloseTimeout: limitMs + 5_000,
         heartbeatTimeout: 5_000,
         cancellationType: ActivityCancellationType.ABANDON,
-      }).drainAndHandOver(input),
+      }).drainAndHandOver(traced(input)),
     releaseLock: (input) => quick.releaseLock(input),
-    abortSwitch: (input) => quick.abortSwitch(input),
+    abortSwitch: (input) => quick.abortSwitch(traced(input)),
     // On top of etcd's answers, the broker has two seconds.
     force: (input) => on('do', { ...short, startToCloseTimeout: 6_000 }).force(input),
     crash: (input) => quick.crash(input),
     mark: (input) => quick.mark(input),
-    inspectLock: (input) => quick.inspectLock(input),
-    probe: (input) => quick.probe(input),
+    inspectLock: (input) => quick.inspectLock(traced(input)),
+    probe: (input) => quick.probe(traced(input)),
     awaitSuccessor: (input) =>
-      on('do', { ...short, startToCloseTimeout: successorWaitMs + 3_000 }).awaitSuccessor(input),
+      on('do', { ...short, startToCloseTimeout: successorWaitMs + 3_000 }).awaitSuccessor(traced(input)),
     runHook: (input) =>
-      on('do', { ...short, startToCloseTimeout: limitMs + 5_000, heartbeatTimeout: 5_000 }).runHook(input),
+      on('do', { ...short, startToCloseTimeout: limitMs + 5_000, heartbeatTimeout: 5_000 }).runHook(
+        traced(input),
+      ),
   };
 }
 

@@ -1,21 +1,24 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
-import type { RegionInput } from './contract';
+import type { PodActivities, RegionInput } from './contract';
 import { whyUnsound } from './event-check';
 import { findTargets } from './find-targets';
 import { callPod, firstAnswer, noAnswer, successorWaitMs } from './pod-calls';
-import type { Happening, RegionEffect } from './region-event';
+import type { Happening, PodAddress, RegionEffect } from './region-event';
+import type { TraceContext } from './trace-context';
 
 /**
  * Carries an effect out and returns what came of it, as an event. Never throws: what a pod did not answer is
- * an event too. `null` when the workflow is being cancelled, and nobody waits for the answer.
+ * an event too. `null` when the workflow is being cancelled, and nobody waits for the answer. `trace`: of the switch
+ * that the effect is part of.
  */
 export async function carryOut(
   effect: RegionEffect,
   input: RegionInput,
   lastBeat: string,
+  trace?: TraceContext,
 ): Promise<Happening | null> {
   try {
-    const happening = await ask(effect, input, lastBeat);
+    const happening = await ask(effect, input, lastBeat, trace);
     const unsound = happening && whyUnsound(happening);
     return unsound ? unanswered(effect, new Error(`an answer that cannot be used: ${unsound}`)) : happening;
   } catch (error) {
@@ -23,9 +26,16 @@ export async function carryOut(
   }
 }
 
-async function ask(effect: RegionEffect, input: RegionInput, lastBeat: string): Promise<Happening | null> {
+async function ask(
+  effect: RegionEffect,
+  input: RegionInput,
+  lastBeat: string,
+  trace?: TraceContext,
+): Promise<Happening | null> {
   const { lock, settings } = input;
   const askedAt = Date.now();
+  const callFor = (pod: PodAddress, summary: string, limitMs = 0): PodActivities =>
+    callPod(pod, summary, limitMs, trace);
   switch (effect.type) {
     case 'stand': {
       const { pod, afterToken, paused, seq } = effect;
@@ -51,7 +61,7 @@ async function ask(effect: RegionEffect, input: RegionInput, lastBeat: string): 
     }
     case 'preflight': {
       const { switchId, to, tenure, via } = effect;
-      const found = await findTargets({ to, tenure, via }, input);
+      const found = await findTargets({ to, tenure, via }, input, trace);
       const { approvalWithinMs, hooks } = settings;
       const gates = { ...(approvalWithinMs && { approvalWithinMs }), ...(hooks && { hooks }) };
       const guarded = Object.keys(gates).length > 0 && { gates };
@@ -63,7 +73,7 @@ async function ask(effect: RegionEffect, input: RegionInput, lastBeat: string): 
     case 'hook': {
       const { question, timeoutMs, via } = effect;
       const summary = `${question.stage}: hook ${question.hook}`;
-      const answer = await firstAnswer(via, (pod) => callPod(pod, summary, timeoutMs).runHook(question));
+      const answer = await firstAnswer(via, (pod) => callFor(pod, summary, timeoutMs).runHook(question));
       const { stage, hook: from } = question;
       return { type: 'hook-answered', switchId: question.switchId, answer: { ...answer, stage, from } };
     }
@@ -71,7 +81,7 @@ async function ask(effect: RegionEffect, input: RegionInput, lastBeat: string): 
       const { request, holder, tenure, targets, seq, answers } = effect;
       const { switchId, reason, by } = request;
       const summary = `${holder.pod} drains, hands over to ${targets[0]?.pod}: ${reason}`.slice(0, 200);
-      const outcome = await callPod(holder, summary, settings.drainLimitMs).drainAndHandOver({
+      const outcome = await callFor(holder, summary, settings.drainLimitMs).drainAndHandOver({
         lock,
         seq,
         tenure,
@@ -86,20 +96,20 @@ async function ask(effect: RegionEffect, input: RegionInput, lastBeat: string): 
     case 'abort-switch': {
       const { switchId, why, via } = effect;
       const summary = `abort switch ${switchId}`;
-      await firstAnswer(via, (pod) => callPod(pod, summary).abortSwitch({ lock, switchId, why }));
+      await firstAnswer(via, (pod) => callFor(pod, summary).abortSwitch({ lock, switchId, why }));
       return { type: 'switch-aborted', switchId };
     }
     case 'inspect': {
       const { token, switchId, via } = effect;
       const summary = `who holds ${lock}? token ${token} was the last one known here`;
-      const truth = await firstAnswer(via, (pod) => callPod(pod, summary).inspectLock({ lock }));
+      const truth = await firstAnswer(via, (pod) => callFor(pod, summary).inspectLock({ lock }));
       return { type: 'inspected', token, switchId, truth };
     }
     case 'await-successor': {
       const { switchId, via } = effect;
       const question = { lock, switchId, waitMs: successorWaitMs };
       const summary = "the new holder's first message";
-      const result = await firstAnswer(via, (pod) => callPod(pod, summary).awaitSuccessor(question));
+      const result = await firstAnswer(via, (pod) => callFor(pod, summary).awaitSuccessor(question));
       return { type: 'successor-seen', switchId, result };
     }
     case 'later':

@@ -19,6 +19,7 @@ import type {
   TenureEnded,
 } from './contract';
 import type { SwitchGates } from './region-state';
+import type { TraceContext } from './trace-context';
 
 /** A pod and the base name of its two task queues. */
 export interface PodAddress {
@@ -33,6 +34,7 @@ export interface SwitchRequest {
   to: string | null;
   reason: string;
   by: string;
+  trace?: TraceContext;
 }
 
 /** Why a pod gave no usable answer: `silent` did not answer at all, the others did, with an error. */

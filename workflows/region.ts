@@ -5,6 +5,7 @@ import {
   continueAsNew,
   isCancellation,
   log,
+  proxySinks,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
@@ -19,10 +20,12 @@ import {
   regionSettingsSignal,
   statusQuery,
   tenureEndedSignal,
+  type TraceSinks,
 } from './contract';
 import { carryOut } from './region-effects';
 import type { Happening } from './region-event';
 import { initialState, mayContinueAsNew, type Transition } from './region-state';
+import { endedSwitch, switchTrace } from './switch-trace';
 import { resume, transition } from './region-transition';
 import { handleUpdates } from './region-updates';
 import { detailsOf, statusOf } from './region-view';
@@ -35,6 +38,8 @@ import {
   readTenureEnded,
 } from './signal-payload';
 import { checkedRegionInput, readSettings } from './workflow-input';
+
+const { tracing } = proxySinks<TraceSinks>();
 
 /**
  * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
@@ -62,12 +67,15 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
   handleUpdates({ input: () => input, state: () => state, push, closing: () => closing });
 
   const follow = (next: Transition): Promise<void>[] => {
+    const ended = endedSwitch(state, next.state, Date.now());
+    if (ended) tracing.switchEnded(ended);
     state = next.state;
     const context = { lock, region, phase: state.phase, token: state.tenure?.token, pod: state.tenure?.pod };
     if (next.decisive) log.info(next.why, context);
     else log.debug(next.why, context);
     return next.effects.map(async (effect) => {
-      const happening = await carryOut(effect, input, state.beat?.outcome ?? 'none yet');
+      const beat = state.beat?.outcome ?? 'none yet';
+      const happening = await carryOut(effect, input, beat, switchTrace(effect, state));
       if (happening) push(happening);
     });
   };

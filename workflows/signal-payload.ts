@@ -2,6 +2,7 @@ import type { RegionSettingsChange } from './contract';
 import { isName, isQueueName, maxNameLength } from './names';
 import type { Happening } from './region-event';
 import { isRecord } from './shape';
+import { readTrace } from './trace-context';
 
 /**
  * Signals can be sent by anyone, with anything in them. Each is checked and cut to size before it is kept, so
@@ -24,10 +25,9 @@ export function readGracefulSwitch(
   if (typeof reason !== 'string')
     return malformed('gracefulSwitch', `reason: expected text, got ${kind(reason)}`, id);
   if (typeof by !== 'string') return malformed('gracefulSwitch', `by: expected text, got ${kind(by)}`, id);
-  return {
-    type: 'switch-requested',
-    request: { switchId: id, to: to ?? null, reason: cut(reason), by: cut(by) },
-  };
+  const trace = readTrace(payload['trace']);
+  const request = { switchId: id, to: to ?? null, reason: cut(reason), by: cut(by), ...(trace && { trace }) };
+  return { type: 'switch-requested', request };
 }
 
 export function readPodReady(payload: unknown): Happening {

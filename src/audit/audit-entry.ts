@@ -15,6 +15,8 @@ export type AuditEvent =
 export interface AuditEntry {
   /** From 1, without a hole. */
   seq: number;
+  /** Only in a table: by which an entry is written once, however often it is tried. */
+  id?: string;
   /** ISO 8601, by the pod's wall clock. */
   at: string;
   region: string;
@@ -22,6 +24,13 @@ export interface AuditEntry {
   event: AuditEvent;
   /** SHA-256 of the line before, in hexadecimal digits; zeros in the first line. */
   previous: string;
+}
+
+/** Where entries go. Nothing of it throws or keeps anybody waiting. */
+export interface AuditRecord {
+  append(event: AuditEvent): void;
+  /** Resolves when everything has been written, or could not be. Idempotent. */
+  close(): Promise<void>;
 }
 
 export const firstPrevious = '0'.repeat(64);

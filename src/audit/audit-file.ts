@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type AuditEntry, type AuditEvent, firstPrevious, hashOf } from './audit-entry';
+import { type AuditEntry, type AuditEvent, type AuditRecord, firstPrevious, hashOf } from './audit-entry';
 
 /** A line is a receipt and a few words: what is longer than this is not one of ours. */
 const maxLineBytes = 1_000_000;
@@ -21,7 +21,7 @@ export interface AuditFileOptions {
  * `append` returns at once and never throws: a full disk stops the record, not the messages. A file is written by one
  * pod at a time; it goes on where its former boot has ended.
  */
-export class AuditFile {
+export class AuditFile implements AuditRecord {
   private readonly waiting: AuditEvent[] = [];
   private working: Promise<void> | null = null;
   private handle: FileHandle | null = null;

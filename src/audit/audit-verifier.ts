@@ -18,37 +18,45 @@ export interface AuditVerdict {
  * Reads a record from its beginning. A line that was changed, taken out, put in or moved breaks the chain at its
  * successor; what follows cannot be judged. `head`: a line with this hash must be there.
  */
-export async function verifyAudit(file: string, head?: string): Promise<AuditVerdict> {
+export function verifyAudit(file: string, head?: string): Promise<AuditVerdict> {
+  const lines = createInterface({ input: Readable.from(untilEndlessLine(file)), crlfDelay: 0 });
+  return verifyEntries(lines, head).finally(() => lines.close());
+}
+
+/** The same for entries that come from elsewhere; `line` says what one of them is called. */
+export async function verifyEntries(
+  lines: AsyncIterable<string>,
+  head?: string,
+  line = 'line',
+): Promise<AuditVerdict> {
   const verdict: AuditVerdict = { problem: null, lines: 0, cutOff: [], head: firstPrevious, last: null };
   let headSeen = head === undefined || head === firstPrevious;
   /** A line that cannot be read, until the next one has told that it was cut off. */
   let unread: number | null = null;
   let seq = 0;
-  const lines = createInterface({ input: Readable.from(untilEndlessLine(file)), crlfDelay: 0 });
-  try {
-    for await (const line of lines) {
-      verdict.lines += 1;
-      seq += 1;
-      const number = verdict.lines;
-      const entry = readEntry(line);
-      const problem = entry
-        ? problemOf(entry, { number, seq, before: verdict.head, unread })
-        : unread === null
-          ? null
-          : `line ${unread} is not an audit entry`;
-      if (problem !== null) return { ...verdict, problem };
-      if (entry && unread !== null) verdict.cutOff.push(unread);
-      unread = entry ? null : number;
-      verdict.head = hashOf(line);
-      if (verdict.head === head) headSeen = true;
-      if (entry) verdict.last = { seq: entry.seq, at: entry.at };
-    }
-  } finally {
-    lines.close();
+  for await (const text of lines) {
+    verdict.lines += 1;
+    seq += 1;
+    const number = verdict.lines;
+    const entry = readEntry(text);
+    const problem = entry
+      ? problemOf(entry, { line, number, seq, before: verdict.head, unread })
+      : unread === null
+        ? null
+        : `${line} ${unread} is not an audit entry`;
+    if (problem !== null) return { ...verdict, problem };
+    if (entry && unread !== null) verdict.cutOff.push(unread);
+    unread = entry ? null : number;
+    verdict.head = hashOf(text);
+    if (verdict.head === head) headSeen = true;
+    if (entry) verdict.last = { seq: entry.seq, at: entry.at };
   }
-  if (unread !== null) return { ...verdict, problem: `line ${unread} is not an audit entry` };
+  if (unread !== null) return { ...verdict, problem: `${line} ${unread} is not an audit entry` };
   if (!headSeen)
-    return { ...verdict, problem: `no line has the hash ${head}: lines were changed, or taken off the end` };
+    return {
+      ...verdict,
+      problem: `no ${line} has the hash ${head}: ${line}s were changed, or taken off the end`,
+    };
   return verdict;
 }
 
@@ -82,18 +90,18 @@ function readEntry(line: string): AuditEntry | null {
 
 function problemOf(
   { seq, previous, event }: AuditEntry,
-  at: { number: number; seq: number; before: string; unread: number | null },
+  at: { line: string; number: number; seq: number; before: string; unread: number | null },
 ): string | null {
-  const { number, before, unread } = at;
-  if (seq > at.seq) return `line ${number} is entry ${seq}: ${missing(at.seq, seq - 1)} before it`;
+  const { line, number, before, unread } = at;
+  if (seq > at.seq) return `${line} ${number} is entry ${seq}: ${missing(at.seq, seq - 1)} before it`;
   if (seq < at.seq)
-    return `line ${number} is entry ${seq}, which stands at another place: expected ${at.seq}`;
+    return `${line} ${number} is entry ${seq}, which stands at another place: expected ${at.seq}`;
   if (previous !== before)
     return number === 1
-      ? 'line 1 is not the first of its record: lines before it are missing'
-      : `line ${number - 1} was changed: line ${number} holds another hash of it`;
+      ? `${line} 1 is not the first of its record: ${line}s before it are missing`
+      : `${line} ${number - 1} was changed: ${line} ${number} holds another hash of it`;
   if (unread !== null && !(event.kind === 'opened' && event.cutOff === before))
-    return `line ${unread} is not an audit entry`;
+    return `${line} ${unread} is not an audit entry`;
   return null;
 }
 

@@ -24,8 +24,8 @@ export interface OptionSpec {
 export interface CommandSpec<O extends Record<string, OptionSpec> = Record<string, OptionSpec>> {
   name: string;
   summary: string;
-  /** The one argument without a name, as `REGION`; it must be given. */
-  argument?: { value: string; help: string };
+  /** The one argument without a name, as `REGION`; unless `optional`, it must be given. */
+  argument?: { value: string; help: string; optional?: true };
   options: O;
   /** Lines below the options. */
   notes?: string;
@@ -100,7 +100,7 @@ export function parseCommand<O extends Record<string, OptionSpec>>(
     throw new UsageError(
       `${missing.map(([name, { value }]) => `--${name} ${value}`).join(' and ')} must be given (baton ${spec.name} --help)`,
     );
-  if (spec.argument && argument === '')
+  if (spec.argument && !spec.argument.optional && argument === '')
     throw new UsageError(`${spec.argument.value} must be given: baton ${spec.name} ${spec.argument.value}`);
   const given = Object.fromEntries(
     Object.entries(spec.options).map(([name, { value, multiple }]) => [
@@ -130,7 +130,8 @@ export function helpText({ name, summary, argument, options, notes }: CommandSpe
     `  --${option}${value === undefined ? '' : ` ${value}`}`,
     `${help}${multiple === true ? '; may be repeated' : ''}${required === true ? ' (must be given)' : ''}`,
   ]);
-  if (argument) rows.unshift([`  ${argument.value}`, `${argument.help} (must be given)`]);
+  if (argument)
+    rows.unshift([`  ${argument.value}`, `${argument.help}${argument.optional ? '' : ' (must be given)'}`]);
   const width = Math.max(...rows.map(([left = '']) => left.length)) + 2;
   const lines = rows.map(([left = '', right = '']) => `${left.padEnd(width)}${right}`);
   return [`baton ${name}: ${summary}`, '', ...lines, ...(notes === undefined ? [] : ['', notes])].join('\n');

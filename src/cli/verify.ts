@@ -17,7 +17,7 @@ const spec = {
   notes:
     'Changes nothing. A disagreement is looked at again for ten seconds: a change of holder passes through several.\n' +
     'Brokers are asked where regions.<name>.managementUrl is set.\n' +
-    'Exit code 0 when all agree, 1 when they do not, or one of them could not be asked.',
+    'Exit code 0 when all that are configured agree, 1 when they do not, or one of them could not be asked.',
 } as const satisfies CommandSpec;
 
 const watchPauseMs = 2_000;

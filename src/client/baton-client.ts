@@ -23,6 +23,7 @@ import { suggestion } from '../config/closest-name';
 import { loadConfig } from '../config/load-config';
 import type { FenceBroker } from '../pod/forced-release';
 import type { LockStore, LockView } from '../pod/lock-store';
+import { openTracing } from '../telemetry/tracing';
 import { crashTarget } from './crash-recovery';
 import { drillInput, type DrillOptions } from './drill-options';
 import { NotSwitchedError, TurnedDownError, UnknownNameError, UnsettledError } from './errors';
@@ -100,6 +101,8 @@ export interface Marking {
 const beyondDrainMs = 30_000;
 /** For the workflow's first-message wait, on top of the hooks' own limits. */
 const toldGraceMs = 8_000;
+/** For the spans of what was done, when a client is closed. */
+const flushLimitMs = 1_000;
 const timing = { firstMessageMs: 3_000, contactMs: 5_000, pollMs: 100 };
 
 /** As many receipts as etcd keeps of one lock. */
@@ -153,14 +156,33 @@ export class BatonClient {
     const settings = this.settings(lock);
     this.checkRegion(to);
     const { limitMs, told } = waits(settings);
-    const planned = new PlannedSwitch(
-      { lock, switchId, to, reason, by },
-      await this.servers.store(lock),
-      this.lazyWorkflows(),
-      { ...timing, told, timeoutMs: options.timeoutMs ?? limitMs },
-      onStep,
+    const store = await this.servers.store(lock);
+    const attributes = {
+      'baton.lock': lock,
+      'baton.to': to,
+      'baton.switch_id': switchId,
+      'baton.reason': reason,
+      'baton.by': by,
+    };
+    const tracing = openTracing(this.config);
+    const result = await tracing.span(
+      'baton switch',
+      { parent: 'active', kind: 'client', attributes },
+      async (span) => {
+        const trace = span.context && { trace: span.context };
+        const planned = new PlannedSwitch(
+          { lock, switchId, to, reason, by, ...trace },
+          store,
+          this.lazyWorkflows(),
+          { ...timing, told, timeoutMs: options.timeoutMs ?? limitMs },
+          onStep,
+        );
+        const found = await planned.run();
+        span.set({ 'baton.outcome': found.outcome });
+        if (found.outcome === 'not-done' || found.outcome === 'unsettled') span.fail(found.why);
+        return found;
+      },
     );
-    const result = await planned.run();
     switch (result.outcome) {
       case 'done':
         return { ...result, switchId };
@@ -443,8 +465,9 @@ export class BatonClient {
   }
 
   /** Closes its connections. Idempotent. */
-  close(): Promise<void> {
-    return this.servers.close();
+  async close(): Promise<void> {
+    await openTracing(this.config).flush(flushLimitMs);
+    await this.servers.close();
   }
 
   private async view(lock: string): Promise<LockView> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Receipt, StepRecord, SwitchOutcome } from '../../workflows/contract';
+import type { TraceContext } from '../../workflows/trace-context';
 import type { LockStore, LockView } from '../pod/lock-store';
 import { type RegionWorkflows, WorkflowsAwayError } from './region-workflows';
 
@@ -9,6 +10,7 @@ export interface SwitchRequest {
   to: string;
   reason: string;
   by: string;
+  trace?: TraceContext;
 }
 
 /** `steps`: as far as the workflow told them, oldest first. */

@@ -11,8 +11,15 @@ export interface Config {
   health: { host: string; port: number };
   /** ms between two comparisons of the views by a pod; 0: none. Default 30,000. */
   verifyIntervalMs?: number;
-  /** Absolute path of the record that each pod appends to; `{pod}` and `{region}` stand for its own. Default: none. */
-  audit?: { file: string };
+  /** Default: none. With both, each gets everything. */
+  audit?: {
+    /** Absolute path of the record that each pod appends to; `{pod}` and `{region}` stand for its own. */
+    file?: string;
+    /** The database with the table to which all pods append. */
+    postgresUrl?: string;
+  };
+  /** OpenTelemetry, set up by its own variables (OTEL_…). Default: off. */
+  telemetry?: { tracing: boolean };
   /** pino's levels. Default `info`. */
   logLevel: string;
 }

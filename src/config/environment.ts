@@ -41,6 +41,8 @@ export const overrides: readonly Override[] = [
   { variable: 'BATON_HEALTH_HOST', path: ['health', 'host'] },
   { variable: 'BATON_HEALTH_PORT', path: ['health', 'port'], parse: integer },
   { variable: 'BATON_VERIFY_INTERVAL_MS', path: ['verifyIntervalMs'], parse: integer },
+  { variable: 'BATON_AUDIT_POSTGRES_URL', path: ['audit', 'postgresUrl'], secret: true },
+  { variable: 'BATON_TRACING', path: ['telemetry', 'tracing'] },
   { variable: 'BATON_LOG_LEVEL', path: ['logLevel'] },
 ];
 

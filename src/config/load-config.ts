@@ -6,6 +6,7 @@ import { ConfigError, type ConfigProblem } from './config-error';
 import { suggestion } from './closest-name';
 import { applyEnvironment, isMap, regionVariable } from './environment';
 import { checkEncryption } from './encryption-settings';
+import { otelProblems } from '../telemetry/otel-environment';
 import { completeLock, type LockOrigin, sharedQueueProblems } from './lock-settings';
 import { fileSchema, type GivenFile, type GivenLock, namePattern, nameRule, settingNames } from './schema';
 
@@ -38,6 +39,8 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
   }));
   checkTlsFiles('temporal', given.temporal ?? {}, wrong, folder, problems);
   const encryption = checkEncryption(given.temporal?.encryption, wrong, folder, problems);
+  if (given.audit && Object.keys(given.audit).length === 0 && !wrongBelow(wrong, 'audit'))
+    problems.push({ setting: 'audit', expected: 'must have a file or a postgresUrl' });
   const locks = checkLocks(
     given,
     wrong,
@@ -48,6 +51,7 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     },
     problems,
   );
+  if (given.telemetry?.tracing === 'on') problems.push(...otelProblems(env));
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => withSource(problem, sources)));
 
   const { endpoints = [], ...access } = given.etcd ?? {};
@@ -67,7 +71,13 @@ export function loadConfig({ file, env, region, checkHandlers = true, cwd }: Con
     },
     health: { host: given.health?.host ?? '0.0.0.0', port: given.health?.port ?? 8080 },
     verifyIntervalMs: given.verifyIntervalMs ?? 30_000,
-    ...(given.audit && { audit: { file: path.resolve(folder, given.audit.file) } }),
+    ...(given.audit && {
+      audit: defined({
+        file: resolved(folder, given.audit.file),
+        postgresUrl: given.audit.postgresUrl,
+      }),
+    }),
+    ...(given.telemetry?.tracing === 'on' && { telemetry: { tracing: true } }),
     logLevel: given.logLevel ?? 'info',
   };
 }

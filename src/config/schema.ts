@@ -146,6 +146,7 @@ const endpointsRule = 'must be a list of at least one address like http://host:2
 // The server joins name and build id with a dot or a colon.
 const deploymentRule =
   'must be 1 to 63 letters, digits, dashes or underscores, beginning with a letter or digit';
+const postgresRule = 'must be an address like postgres://user:password@host:5432/database';
 const temporalRule = 'must be host:port, without a scheme';
 
 export const fileSchema = map({
@@ -184,7 +185,13 @@ export const fileSchema = map({
   }).partial(),
   health: map({ host: text('the address to listen on'), port: count(0, 65_535) }).partial(),
   verifyIntervalMs: ms(0),
-  audit: map({ file: text('the path of a file, as audit/{pod}.jsonl') }),
+  audit: map({
+    file: text('the path of a file, as audit/{pod}.jsonl'),
+    postgresUrl: z
+      .string({ error: postgresRule })
+      .refine((url) => hasScheme(url, ['postgres:', 'postgresql:']), { error: postgresRule }),
+  }).partial(),
+  telemetry: map({ tracing: z.enum(['on', 'off'], { error: 'must be on or off' }) }).partial(),
   logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }),
   defaults: lockSchema,
   locks: z.record(z.string(), lockSchema, { error: 'must be a map of locks by name' }),

@@ -134,6 +134,7 @@ function receiptOf(keys: LockKeys, change: HolderChange, at: string): Receipt {
     firstStartedAt: null,
     gapMs: null,
     ...(change.answers && { answers: change.answers }),
+    ...(change.trace && { trace: change.trace }),
   };
 }
 

@@ -82,6 +82,7 @@ export function prefixEnd(prefix: string): Buffer {
 }
 
 const marked = z.object({ who: z.string(), why: z.string(), when: z.string() });
+const trace = z.object({ traceparent: z.string(), tracestate: z.string().exactOptional() }).exactOptional();
 const party = z.object({ region: z.string(), pod: z.string(), token: z.number() });
 
 export const schemas = {
@@ -92,7 +93,7 @@ export const schemas = {
     since: z.string(),
     version: z.string(),
     health: z.string().exactOptional(),
-    offer: z.object({ id: z.string(), region: z.string(), pod: z.string() }).exactOptional(),
+    offer: z.object({ id: z.string(), region: z.string(), pod: z.string(), trace }).exactOptional(),
     preparedFor: z.string().exactOptional(),
   }),
   successor: z.object({ region: z.string(), switchId: z.string() }),
@@ -116,6 +117,7 @@ export const schemas = {
     lastFinishedAt: z.string().nullable(),
     firstStartedAt: z.string().nullable(),
     gapMs: z.number().nullable(),
+    trace,
     answers: z
       .array(
         z.object({

@@ -17,6 +17,7 @@ import { AmqpConsumer } from './amqp-consumer';
 import { connectionName } from './connection-name';
 import { loadHandler } from './handler-module';
 import { MessageMetrics } from './message-metrics';
+import type { MessageTracing } from './message-tracing';
 import { killOwnGroup } from './process-group';
 import type { AgentMessage, ListenerLock } from './protocol';
 import { rehearseTenure } from './rehearsal';
@@ -36,9 +37,14 @@ let processLogger: Logger | null = null;
 const consumers: AmqpConsumer[] = [];
 /** One for all locks, by request timeout in ms. */
 const connections = new Map<number, EtcdConnection>();
+/** Where tracing is on. */
+let tracing: MessageTracing | null = null;
+let shareTracing = (): void => {};
+let flushTracing = (): Promise<void> => Promise.resolve();
 /** Once, whatever the number of locks. */
 let rehearsal: Promise<void> | null = null;
 const exitLimitMs = 1_000;
+const flushLimitMs = 500;
 /** An idle connection to etcd would have to be made anew by the first message of a tenure. */
 const etcdWarmIntervalMs = 10_000;
 
@@ -58,9 +64,10 @@ function startWatchdog(): Promise<void> {
 }
 
 function receive(message: AgentMessage): void {
+  tracing?.note(message);
   switch (message.kind) {
     case 'init':
-      init(message);
+      void init(message);
       return;
     case 'configure':
       configure(message);
@@ -95,7 +102,7 @@ function receive(message: AgentMessage): void {
   }
 }
 
-function init(message: Init): void {
+async function init(message: Init): Promise<void> {
   const { region, pod, logLevel: level } = message;
   const logger = createLogger({ region, pod, level });
   processLogger = logger;
@@ -106,6 +113,7 @@ function init(message: Init): void {
       process.exit(1);
     });
   }
+  if (message.tracing) await openMessageTracing(pod);
   const metrics = new MessageMetrics(region);
   for (const lock of message.locks)
     void openLock(message, lock, metrics, lockLogger(logger, lock.settings.name));
@@ -123,6 +131,18 @@ function configure({ locks, logLevel }: Extract<AgentMessage, { kind: 'configure
   }
 }
 
+/** Its packages are loaded only now. */
+async function openMessageTracing(pod: string): Promise<void> {
+  const [{ openOtel }, module] = await Promise.all([
+    import('../telemetry/otel-tracing.js'),
+    import('./message-tracing.js'),
+  ]);
+  const otel = openOtel(pod);
+  shareTracing = () => otel.shareWithProcess();
+  flushTracing = () => otel.flush(flushLimitMs);
+  tracing = new module.MessageTracing(otel);
+}
+
 async function openLock(
   { region, pod, etcd }: Init,
   { settings, amqpUrl, amqpUrlFile, amqpTls }: ListenerLock,
@@ -131,7 +151,10 @@ async function openLock(
 ): Promise<void> {
   const lock = settings.name;
   try {
-    const handler = await loadHandler(lock, settings.handler);
+    const loaded = await loadHandler(lock, settings.handler);
+    // After the module, which may have set up OpenTelemetry in its own way.
+    shareTracing();
+    const handler = tracing?.wrap(loaded, settings) ?? loaded;
     await watching;
     const { client, holder } = connectionFor(etcd, settings);
     const reader = { readHolder: () => holder.readHolder(lock) };
@@ -191,7 +214,7 @@ function connectionFor(etcd: Init['etcd'], { name, requestTimeoutMs }: LockSetti
 async function exit(): Promise<void> {
   setTimeout(() => process.exit(0), exitLimitMs);
   for (const runner of runners.values()) runner.close();
-  await Promise.all(consumers.map((consumer) => consumer.close()));
+  await Promise.all([...consumers.map((consumer) => consumer.close()), flushTracing()]);
   for (const { client, holder } of connections.values()) {
     holder.close();
     client.close();

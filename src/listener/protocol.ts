@@ -1,3 +1,4 @@
+import type { TraceContext } from '../../workflows/trace-context';
 import type { EtcdAddress, LockSettings, TlsFiles } from '../config/config';
 
 /**
@@ -14,6 +15,8 @@ export type AgentMessage =
       etcd: EtcdAddress;
       locks: ListenerLock[];
       logLevel: string;
+      /** Spans of messages, and of each tenure's first one. Default false. */
+      tracing?: boolean;
     }
   /** The configuration was read again. Has all settings; those that cannot change are as they were. */
   | { kind: 'configure'; locks: LockSettings[]; logLevel: string }
@@ -28,11 +31,21 @@ export type AgentMessage =
       afterToken: number;
       deadlineNs: bigint;
       marginMs: number;
+      /** Of the take-over, for its first message. */
+      trace?: TraceContext;
     }
   /** Return what is held and answer `unprepared`. Without effect, and answer, when the tenure has begun. */
   | { kind: 'unprepare'; lock: string; n: number }
   /** Begin to consume for this tenure, unless it has begun already. Sent only when the tenure is valid. */
-  | { kind: 'start'; lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }
+  | {
+      kind: 'start';
+      lock: string;
+      token: number;
+      leaseId: string;
+      deadlineNs: bigint;
+      marginMs: number;
+      trace?: TraceContext;
+    }
   /** A confirmed extension. Only the latest is sent. */
   | { kind: 'deadline'; lock: string; token: number; deadlineNs: bigint }
   /**

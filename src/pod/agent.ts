@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { AuditEvent, AuditRecord } from '../audit/audit-entry';
 import { AuditFile } from '../audit/audit-file';
+import { AuditPostgres } from '../audit/audit-postgres';
 import type { Config, LockSettings } from '../config/config';
 import { tlsFilesOf } from '../config/tls-files';
 import { EtcdClient } from '../etcd/etcd-client';
@@ -8,6 +10,7 @@ import { EtcdLock } from '../etcd/etcd-lock';
 import { lockLogger, setLogLevel } from '../telemetry/logger';
 import { ListenerMetrics } from '../telemetry/listener-metrics';
 import { PodMetrics } from '../telemetry/metrics';
+import { openTracing, type Tracing } from '../telemetry/tracing';
 import { sdkMetricsText } from '../temporal/sdk-metrics';
 import { version } from '../version';
 import { ViewWatch } from '../verify/view-watch';
@@ -30,6 +33,7 @@ import { TemporalLink } from './temporal-link';
 
 /** What a shutdown may take on top of the longest drain limit. */
 const shutdownGraceMs = 10_000;
+const flushLimitMs = 1_000;
 /** The agent's loop is stuck when a timer of this interval is late by more than the limit below. */
 const loopCheckMs = 500;
 const loopStuckMs = 10_000;
@@ -58,7 +62,8 @@ export class Agent implements HealthPort {
   private readonly healthServer: HealthServer;
   private readonly temporal: TemporalLink;
   private readonly viewWatch: ViewWatch;
-  private readonly audit: AuditFile | null;
+  private readonly audit: AuditRecord[];
+  private readonly tracing: Tracing;
   private readonly loopCheck: NodeJS.Timeout;
   private lastLoopMs = performance.now();
   private stopping: Promise<void> | null = null;
@@ -71,12 +76,13 @@ export class Agent implements HealthPort {
     this.podMetrics = new PodMetrics({ version, region, locks: config.locks });
     const requestTimeoutMs = Math.min(...config.locks.map((lock) => lock.requestTimeoutMs));
     this.etcd = new EtcdClient(config.etcd, { requestTimeoutMs });
-    this.audit = openAudit(config, this.identity, podName, this.logger);
-    const { audit } = this;
+    this.tracing = openTracing(config, pod);
+    this.audit = this.openAudit(config, podName);
+    const append = (event: AuditEvent): void => this.audit.forEach((record) => record.append(event));
     const port = new Pod(this.agents, { regions: config.regions, killSelf: () => this.killSelf() });
     this.temporal = new TemporalLink(config, this.identity, port, this.agents, this.logger, {
       onDrillEnded: (report) => this.podMetrics.drill(report),
-      onDecision: (line) => audit?.append({ kind: 'transition', ...line }),
+      onDecision: (line) => append({ kind: 'transition', ...line }),
     });
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
@@ -86,7 +92,8 @@ export class Agent implements HealthPort {
       const store = new EtcdLock(this.etcd, settings.name, { report, watchSilenceMs });
       const metrics = new LockMetrics(this.podMetrics, settings.name, region);
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
-      if (audit) agent.audit = new AuditTrail(settings.name, store, (event) => audit.append(event));
+      agent.takeOver.tracing = this.tracing;
+      if (this.audit.length > 0) agent.audit = new AuditTrail(settings.name, store, append);
       this.agents.set(settings.name, agent);
     }
     this.viewWatch = new ViewWatch({
@@ -184,6 +191,27 @@ export class Agent implements HealthPort {
     return `${own.trimEnd()}\n${sdk}`;
   }
 
+  /** `{pod}` stands for the pod's name and not its boot: a restarted pod goes on in the same file. */
+  private openAudit({ audit = {} }: Config, podName: string): AuditRecord[] {
+    const { region, pod } = this.identity;
+    const { file: path, postgresUrl } = audit;
+    const records: AuditRecord[] = [];
+    const own = { region, pod, version };
+    if (path !== undefined) {
+      const file = path.replaceAll('{pod}', podName).replaceAll('{region}', region);
+      const onProblem = (reason: string): void =>
+        this.logger.error({ file, reason }, 'audit record incomplete');
+      records.push(new AuditFile({ ...own, file, onProblem }));
+    }
+    if (postgresUrl !== undefined) {
+      const onProblem = (reason: string): void => this.logger.error({ reason }, 'audit record incomplete');
+      const known = (): (() => Promise<AuditEvent[]>)[] =>
+        [...this.agents.values()].flatMap(({ audit: trail }) => (trail ? [() => trail.allReceipts()] : []));
+      records.push(new AuditPostgres({ ...own, url: postgresUrl, onProblem, known }));
+    }
+    return records;
+  }
+
   private forkListeners(config: Config): [LockSettings, ListenerGroup][] {
     const broker = config.regions.find((region) => region.name === this.identity.region);
     if (!broker) throw new Error(`region ${this.identity.region} is not in the configuration`);
@@ -203,6 +231,7 @@ export class Agent implements HealthPort {
             amqpTls: tlsFilesOf(broker),
           })),
           logLevel: config.logLevel,
+          tracing: this.tracing.isOn,
         };
         const group = new ListenerGroup(init, locks, this.logger);
         // One listener per lock, and each adds a handful of event handlers.
@@ -239,7 +268,12 @@ export class Agent implements HealthPort {
       agents.map((agent) => agent.finish()),
     );
     await this.temporal.stop();
-    await this.within(2_000, 'writing the audit record', this.audit ? [this.audit.close()] : []);
+    await this.within(
+      2_000,
+      'writing the audit record',
+      this.audit.map((record) => record.close()),
+    );
+    await this.tracing.flush(flushLimitMs);
     this.etcd.close();
     clearInterval(this.loopCheck);
     await this.healthServer.close();
@@ -259,17 +293,4 @@ export class Agent implements HealthPort {
       if (result.status === 'rejected')
         this.logger.error({ err: result.reason as unknown }, `failed: ${what}`);
   }
-}
-
-/** `{pod}` stands for the pod's name and not its boot: a restarted pod goes on in the same file. */
-function openAudit(
-  { audit }: Config,
-  { region, pod, version: own }: PodIdentity,
-  podName: string,
-  logger: Logger,
-): AuditFile | null {
-  if (!audit) return null;
-  const file = audit.file.replaceAll('{pod}', podName).replaceAll('{region}', region);
-  const onProblem = (reason: string): void => logger.error({ file, reason }, 'audit record incomplete');
-  return new AuditFile({ file, region, pod, version: own, onProblem });
 }

@@ -5,6 +5,8 @@ import type { LockStore, LockView } from './lock-store';
 /** Of one look; more changes at once than this are not told between two views of a pod. */
 const receiptsRead = 20;
 const keptIds = 1_000;
+/** As many as etcd has at most. */
+const keptReceipts = 1_000;
 
 /** What one lock's agent tells for the record. Nothing of it delays or fails the agent's own work. */
 export class AuditTrail {
@@ -32,6 +34,12 @@ export class AuditTrail {
         this.append({ kind: 'receipt', lock: this.lock, receipt });
       }
     });
+  }
+
+  /** Every receipt that etcd has, oldest first. */
+  async allReceipts(): Promise<AuditEvent[]> {
+    const receipts = await this.store.listReceipts(keptReceipts);
+    return receipts.toReversed().map((receipt) => ({ kind: 'receipt', lock: this.lock, receipt }));
   }
 
   /** With its first message, and the gap. */

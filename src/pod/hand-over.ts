@@ -9,6 +9,8 @@ import type {
   ReleaseLockInput,
   ReleaseOutcome,
 } from '../../workflows/contract';
+import type { TraceContext } from '../../workflows/trace-context';
+import type { SpanHandle, SpanOptions } from '../telemetry/tracing';
 import type { DrainReport } from './listener-process';
 import type { LockAgent } from './lock-agent';
 import type { CandidateKey, ChangeResult, HolderChange, LockView, Offer } from './lock-store';
@@ -33,6 +35,11 @@ const quietMs = 100;
 export const killedForLoss = 'killed with tenure';
 
 type Figures = Pick<HolderChange, 'drained' | 'requeued' | 'lastFinishedAt'>;
+
+type AskedChange = Omit<HolderChange, 'view' | 'to' | 'by'> & {
+  to: Party | CandidateKey | PodName;
+  by?: string;
+};
 
 /** What came of trying to put `holder`. Never "perhaps": an unanswered transaction has been settled. */
 type Definite =
@@ -97,7 +104,10 @@ export class HandOver {
   async leave(why: string): Promise<void> {
     const { agent } = this;
     const running = agent.tenure;
-    if (running) return this.orEnd(running, () => this.leaveTenure(running, why));
+    if (running)
+      return this.span('hand over', { attributes: { 'baton.reason': why } }, ({ context }) =>
+        this.orEnd(running, () => this.leaveTenure(running, why, context)),
+      );
     if (!agent.candidacy.leaseId) return;
     agent.wantCandidate();
     const { view } = await agent.candidacy.write();
@@ -133,13 +143,13 @@ export class HandOver {
     return stay === null ? all : all.filter((key) => key.region === region);
   }
 
-  private async leaveTenure(running: RunningTenure, why: string): Promise<void> {
+  private async leaveTenure(running: RunningTenure, why: string, trace?: TraceContext): Promise<void> {
     const { agent } = this;
     const id = randomUUID();
     await agent.refresh();
-    const prepared = await this.offer(running, id, this.otherCandidates(agent.view));
+    const prepared = await this.offer(running, id, this.otherCandidates(agent.view), trace);
     if (!prepared) await this.markDraining(running);
-    const figures = await this.drain(running);
+    const figures = await this.drain(running, trace);
     for (const to of preparedFirst(this.otherCandidates(agent.view), prepared)) {
       const result = await this.put(running, {
         id: to.pod === prepared?.pod ? id : randomUUID(),
@@ -147,6 +157,7 @@ export class HandOver {
         cause: 'shutdown',
         why,
         ...figures,
+        ...(trace && { trace }),
       });
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
@@ -166,10 +177,12 @@ export class HandOver {
   async restartInPlace(running: RunningTenure, why: string): Promise<void> {
     const { agent } = this;
     if (running.phase === 'ended' || agent.tenure !== running) return;
-    return this.orEnd(running, () => this.restart(running, why));
+    return this.span('restart listener', { attributes: { 'baton.reason': why } }, ({ context }) =>
+      this.orEnd(running, () => this.restart(running, why, context)),
+    );
   }
 
-  private async restart(running: RunningTenure, why: string): Promise<void> {
+  private async restart(running: RunningTenure, why: string, trace?: TraceContext): Promise<void> {
     const { agent } = this;
     const obstacle = await this.whyNoRestart(running);
     if (obstacle) return this.giveUp(running, `${why}; ${obstacle}`);
@@ -179,6 +192,7 @@ export class HandOver {
       to: agent.identity,
       cause: 'listener-restart',
       why,
+      ...(trace && { trace }),
     });
     if (result.outcome === 'lost') return agent.endTenure(running, 'lost', result.why);
     if (result.outcome === 'refused') return this.giveUp(running, `${why}; ${result.why}`);
@@ -204,7 +218,20 @@ export class HandOver {
       { token: running.token, switchId: input.switchId, to: input.targets, reason: input.reason },
       'draining',
     );
-    return this.orEnd(running, () => this.drainAndHandOver(running, input));
+    const attributes = { 'baton.switch_id': input.switchId, 'baton.token': running.token };
+    return this.span('hand over', { parent: input.trace, attributes }, async (span) => {
+      const traced = { ...input, ...(span.context && { trace: span.context }) };
+      const result = await this.orEnd(running, () => this.drainAndHandOver(running, traced));
+      span.set({ 'baton.outcome': result.outcome });
+      if (result.outcome !== 'handed-over') span.fail(result.why);
+      return result;
+    });
+  }
+
+  private span<T>(name: string, options: SpanOptions, work: (span: SpanHandle) => Promise<T>): Promise<T> {
+    const { lock, identity, takeOver } = this.agent;
+    const own = { 'baton.lock': lock, 'baton.region': identity.region, 'baton.pod': identity.pod };
+    return takeOver.tracing.span(name, { ...options, attributes: { ...own, ...options.attributes } }, work);
   }
 
   /** Where etcd does not answer, the hand-over's own transaction will find out. */
@@ -219,17 +246,26 @@ export class HandOver {
     const { agent } = this;
     // The workflows' work that led here is not done yet, and would take the processor from the hand-over.
     await sleep(quietMs);
-    const prepared = await this.offer(running, input.switchId, input.targets);
+    const { trace } = input;
+    const prepared = await this.offer(running, input.switchId, input.targets, trace);
     const names = input.targets.map(({ region, pod }) => `${region}/${pod}`).join(', ') || 'nobody';
     if (!prepared) return this.resume(running, `none of the targets answered the offer (${names})`);
     if (await this.wasAborted(input.switchId))
       return this.resume(running, `switch ${input.switchId} was aborted`);
     agent.metrics.tenure('drain');
-    const figures = await this.drain(running);
+    const figures = await this.drain(running, trace);
     const refusals: string[] = [];
     for (const to of preparedFirst(input.targets, prepared)) {
       const { switchId: id, reason: why, by, answers } = input;
-      const asked = { id, to, cause: 'switch' as const, why, by, ...(answers && { answers }) };
+      const asked = {
+        id,
+        to,
+        cause: 'switch' as const,
+        why,
+        by,
+        ...(answers && { answers }),
+        ...(trace && { trace }),
+      };
       const result = await this.put(running, { ...asked, ...figures });
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
@@ -298,10 +334,24 @@ export class HandOver {
    * Offers the lock to one target after the other, while the listener still works, until one of them consumes
    * ahead. `null`: none does. A target that is frozen, or cut off, so costs no gap.
    */
-  private async offer<T extends PodName>(
+  private offer<T extends PodName>(
     running: RunningTenure,
     id: string,
     targets: readonly T[],
+    trace?: TraceContext,
+  ): Promise<T | null> {
+    return this.span('offer', { parent: trace }, async (span) => {
+      const to = await this.offerInTurn(running, id, targets, trace);
+      span.set({ 'baton.to': to?.pod });
+      return to;
+    });
+  }
+
+  private async offerInTurn<T extends PodName>(
+    running: RunningTenure,
+    id: string,
+    targets: readonly T[],
+    trace?: TraceContext,
   ): Promise<T | null> {
     const { agent } = this;
     const giveUpAt = performance.now() + offersLimitMs;
@@ -309,7 +359,7 @@ export class HandOver {
       const leftMs = Math.min(offerLimitMs, giveUpAt - performance.now());
       if (leftMs <= 0) break;
       const { region, pod } = to;
-      const view = await this.markDraining(running, { id, region, pod });
+      const view = await this.markDraining(running, { id, region, pod, ...(trace && { trace }) });
       if (!view) return null;
       const target = (of: LockView) => of.candidates.find((key) => key.region === region && key.pod === pod);
       // One that warms up, perhaps after a drain of its own, is waited for.
@@ -337,9 +387,13 @@ export class HandOver {
     return result?.outcome === 'applied' ? result.view : null;
   }
 
-  private async drain(running: RunningTenure): Promise<Figures> {
+  private async drain(running: RunningTenure, trace?: TraceContext): Promise<Figures> {
     const beganMs = performance.now();
-    const report: DrainReport = await running.drain();
+    const report: DrainReport = await this.span('drain', { parent: trace }, async (span) => {
+      const told = await running.drain();
+      span.set({ 'baton.drained': told.drained, 'baton.requeued': told.requeued });
+      return told;
+    });
     this.agent.metrics.drained(performance.now() - beganMs);
     const { drained, requeued, complete, lastFinishedAt } = report;
     const reason = complete ? 'nothing is in flight any more' : 'the drain ran into its limit';
@@ -352,10 +406,15 @@ export class HandOver {
   }
 
   /** Puts `holder`, again with the fresh view when something unrelated had changed, until it is definite. */
-  private async put(
-    running: RunningTenure,
-    change: Omit<HolderChange, 'view' | 'to' | 'by'> & { to: Party | CandidateKey | PodName; by?: string },
-  ): Promise<Definite> {
+  private put(running: RunningTenure, change: AskedChange): Promise<Definite> {
+    return this.span('commit', { parent: change.trace }, async (span) => {
+      const result = await this.putUntilDefinite(running, change);
+      span.set({ 'baton.to': change.to.pod, 'baton.outcome': result.outcome });
+      return result;
+    });
+  }
+
+  private async putUntilDefinite(running: RunningTenure, change: AskedChange): Promise<Definite> {
     const { agent } = this;
     const { region, pod } = change.to;
     const request = { ...change, to: { region, pod }, by: change.by ?? agent.identity.pod };

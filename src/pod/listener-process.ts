@@ -5,6 +5,7 @@ import type { Writable } from 'node:stream';
 import type { LockSettings } from '../config/config';
 import type { AgentMessage, ListenerMessage, ListenerStats } from '../listener/protocol';
 import { watchdogFd } from '../listener/protocol';
+import type { TraceContext } from '../../workflows/trace-context';
 import { encodeClear, encodeSet } from '../listener/watchdog-frames';
 
 /** A process that has not answered once by then will not. */
@@ -124,6 +125,7 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     afterToken: number;
     deadlineNs: bigint;
     marginMs: number;
+    trace?: TraceContext;
   }): void {
     this.unprepares.delete(input.lock);
     this.watchdog.write(encodeSet({ ...input, token: input.afterToken }));
@@ -136,7 +138,14 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     this.send({ kind: 'unprepare', lock, n: this.unprepareCount });
   }
 
-  start(input: { lock: string; token: number; leaseId: string; deadlineNs: bigint; marginMs: number }): void {
+  start(input: {
+    lock: string;
+    token: number;
+    leaseId: string;
+    deadlineNs: bigint;
+    marginMs: number;
+    trace?: TraceContext;
+  }): void {
     this.unprepares.delete(input.lock);
     // The watchdog first: from the first message on somebody must be able to end this.
     this.watchdog.write(encodeSet(input));

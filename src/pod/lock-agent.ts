@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { AccessError, LostError, mayPass, UnknownOutcomeError } from '../../activities/errors';
 import type { Attempt, AwaitTenureResult, Failback, Receipt, Tenure } from '../../workflows/contract';
+import type { TraceContext } from '../../workflows/trace-context';
 import type { LockSettings } from '../config/config';
 import type { AuditTrail } from './audit-trail';
 import { Candidacy, type PodIdentity } from './candidacy';
@@ -18,6 +19,7 @@ import { Preparation } from './preparation';
 import { Reconciler } from './reconciler';
 import { headStartMs, regionsBefore, whereToGoBack } from './region-preference';
 import { RunningTenure } from './running-tenure';
+import { TakeOverSpan } from './take-over-span';
 import { TenureSubscription } from './tenure-subscription';
 
 const keptReceipts = 1_000;
@@ -45,6 +47,7 @@ export class LockAgent {
   readonly subscription = new TenureSubscription();
   /** What is worth keeping for ever goes there, too. Set before `start`. */
   audit: AuditTrail | null = null;
+  readonly takeOver: TakeOverSpan;
   private readonly preparation: Preparation;
   private readonly handOver: HandOver;
   private readonly failures: FailureRate;
@@ -102,6 +105,7 @@ export class LockAgent {
       },
       logger,
     );
+    this.takeOver = new TakeOverSpan(this.lock, identity);
     this.preparation = new Preparation(this.lock, settings.deadlineMarginMs);
     this.handOver = new HandOver(this);
     this.failures = new FailureRate(() => settings.maxFailureRate);
@@ -300,8 +304,14 @@ export class LockAgent {
       token: holder.token,
       since: holder.since,
     };
-    const running = new RunningTenure(tenure, process, this.settings, extension, receipt, () =>
-      this.endTenure(running, 'deadline', 'no confirmed extension before the deadline'),
+    const running = new RunningTenure(
+      tenure,
+      process,
+      this.settings,
+      extension,
+      receipt,
+      () => this.endTenure(running, 'deadline', 'no confirmed extension before the deadline'),
+      this.takeOver.began(holder.token, receipt),
     );
     this.tenureNow = running;
     const { consuming, firstMessageAt } = this.preparation.take(process, holder.token);
@@ -337,6 +347,7 @@ export class LockAgent {
     this.listeners.letGo(this.lock);
     this.metrics.tenure(event);
     this.metrics.notHolding();
+    this.takeOver.end(why);
     this.audit?.noteTenure(event, running.token, why);
     const line = { token: running.token, event, reason: why };
     if (event === 'lost' || event === 'deadline') this.logger.warn(line, 'tenure ended');
@@ -454,19 +465,27 @@ export class LockAgent {
     if (!offer || !isForUs || !this.standingNow || this.whyNotTakeOver() !== null) return this.unprepare();
     // Nothing of a former tenure may run beside what is about to begin.
     await this.dying;
-    this.prepare(offer.id, this.highestToken);
+    this.prepare(offer.id, this.highestToken, this.takeOver.offered(offer));
   }
 
   private unprepare(): void {
-    if (this.preparation.isActive) this.dying = Promise.all([this.dying, this.preparation.drop()]);
+    if (!this.preparation.isActive) return;
+    this.takeOver.end('the offer was taken back');
+    this.dying = Promise.all([this.dying, this.preparation.drop()]);
   }
 
-  private prepare(offerId: string | null, afterToken: number): void {
+  private prepare(offerId: string | null, afterToken: number, trace?: TraceContext): void {
     const process = this.listeners.current;
     const { leaseId, confirmed } = this.candidacy;
     if (!process || !leaseId || !confirmed) return;
     const deadlineNs = deadlineOf(confirmed, this.settings.deadlineMarginMs);
-    this.preparation.begin(process, { offerId, leaseId, afterToken, deadlineNs });
+    this.preparation.begin(process, {
+      offerId,
+      leaseId,
+      afterToken,
+      deadlineNs,
+      ...(trace && { trace }),
+    });
   }
 
   /** The listener was faster than the watch: `holder` must be on its way. */
@@ -478,6 +497,7 @@ export class LockAgent {
 
   /** For the metric: from nobody at work to this pod at work. A handed-over lock was never vacant. */
   private noteWorking({ receipt }: RunningTenure): void {
+    this.takeOver.working();
     if (this.vacantSinceMs !== null && receipt && receipt.cause !== 'first')
       this.metrics.recovered(receipt.cause, performance.now() - this.vacantSinceMs);
     this.vacantSinceMs = null;
@@ -755,7 +775,9 @@ export class LockAgent {
   private async attachReceipt(running: RunningTenure): Promise<void> {
     if (running.receipt) return;
     const view = await this.refresh();
-    if (view?.last?.modRevision === running.token) running.receipt = view.last.receipt;
+    if (view?.last?.modRevision !== running.token) return;
+    running.receipt = view.last.receipt;
+    this.takeOver.named(running.token, running.receipt);
   }
 
   private async completeReceipt(running: RunningTenure, startedAt: number): Promise<void> {

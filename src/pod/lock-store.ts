@@ -8,6 +8,7 @@ import type {
   Receipt,
   SwitchAnswer,
 } from '../../workflows/contract';
+import type { TraceContext } from '../../workflows/trace-context';
 
 /** The holder key as read; `token` is its mod revision. */
 export interface HolderKey {
@@ -43,6 +44,8 @@ export interface Offer {
   id: string;
   region: string;
   pod: string;
+  /** The hand-over's span. */
+  trace?: TraceContext;
 }
 
 /** One consistent, linearizable reading of a lock. A later one has an equal or higher `revision`. */
@@ -77,6 +80,8 @@ export interface HolderChange {
   requeued?: number;
   lastFinishedAt?: string;
   answers?: SwitchAnswer[];
+  /** For the receipt, and so for whoever takes over. No compare looks at it. */
+  trace?: TraceContext;
 }
 
 /** A transaction that deletes `holder` of the tenure `token`. */

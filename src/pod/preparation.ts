@@ -1,3 +1,4 @@
+import type { TraceContext } from '../../workflows/trace-context';
 import type { ListenerProcess } from './listener-process';
 
 /** For whom to consume ahead: a tenure above `afterToken` on this lease. */
@@ -7,6 +8,7 @@ export interface Expectation {
   leaseId: string;
   afterToken: number;
   deadlineNs: bigint;
+  trace?: TraceContext;
 }
 
 /** What the listener said of a tenure that it began by itself, before the agent knew of it. */
@@ -113,7 +115,8 @@ export class Preparation {
 
   private send(): void {
     if (!this.now) return;
-    const { process, leaseId, afterToken, deadlineNs } = this.now;
-    process.prepare({ lock: this.lock, leaseId, afterToken, deadlineNs, marginMs: this.marginMs });
+    const { process, leaseId, afterToken, deadlineNs, trace } = this.now;
+    const expectation = { lock: this.lock, leaseId, afterToken, deadlineNs, marginMs: this.marginMs };
+    process.prepare({ ...expectation, ...(trace && { trace }) });
   }
 }

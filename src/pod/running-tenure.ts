@@ -1,4 +1,5 @@
 import type { Receipt, Tenure } from '../../workflows/contract';
+import type { TraceContext } from '../../workflows/trace-context';
 import type { LockSettings } from '../config/config';
 import { type ConfirmedExtension, deadlineOf, msUntil, suspendedMs } from './lease-clock';
 import type { DrainReport, ListenerProcess } from './listener-process';
@@ -36,6 +37,7 @@ export class RunningTenure {
     private extension: ConfirmedExtension,
     receipt: Receipt | null,
     private readonly onDeadline: () => void,
+    trace?: TraceContext,
   ) {
     this.receipt = receipt;
     this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
@@ -48,6 +50,7 @@ export class RunningTenure {
       leaseId: tenure.leaseId,
       deadlineNs: this.deadline,
       marginMs: settings.deadlineMarginMs,
+      ...(trace && { trace }),
     });
   }
 

@@ -6,6 +6,7 @@ import { Operator } from '../client/operator';
 import { WorkflowsAwayError } from '../client/region-workflows';
 import type { Config } from '../config/config';
 import { RegionClient, type Delivery } from '../temporal/region-client';
+import { openTracing } from '../telemetry/tracing';
 import { connectClient } from '../temporal/connection';
 import { TemporalCredentials } from '../temporal/temporal-credentials';
 import { runWorkers, type RunningWorkers, type WorkflowNews } from '../temporal/workers';
@@ -111,6 +112,7 @@ export class TemporalLink implements WorkflowNotices {
           pod: this.pod,
           operator: new Operator(this.operatorsClient),
           logger: this.logger,
+          tracing: openTracing(this.config),
           ...this.told,
         });
         this.logger.info('polling Temporal');

@@ -14,6 +14,9 @@ import type { DrillReport, DrillSinks } from '../../workflows/operations-contrac
 import type { Config } from '../config/config';
 import { version } from '../version';
 import { namespaceOf } from './connection';
+import type { TraceSinks } from '../../workflows/contract';
+import { noTracing, type Tracing } from '../telemetry/tracing';
+import { activityInterceptors, traceSinks } from './activity-tracing';
 import { installRuntime, type RegionDecision } from './sdk-logger';
 import { openSdkMetrics } from './sdk-metrics';
 import { connectWorkers } from './worker-connection';
@@ -29,6 +32,8 @@ export interface WorkersOptions extends WorkflowNews {
   /** For scheduled switches, drills and groups on the region's queue. */
   operator: OperatorPort;
   logger: Logger;
+  /** Default: none. */
+  tracing?: Tracing;
 }
 
 /** What the workflows that run in this pod tell of themselves. Default: nothing is done. */
@@ -72,7 +77,16 @@ export async function runWorkers(options: WorkersOptions): Promise<RunningWorker
 }
 
 async function createWorkers(
-  { config, region, queue, pod, operator, logger, onDrillEnded = () => {} }: WorkersOptions,
+  {
+    config,
+    region,
+    queue,
+    pod,
+    operator,
+    logger,
+    tracing = noTracing,
+    onDrillEnded = () => {},
+  }: WorkersOptions,
   connection: NativeConnection,
 ): Promise<Worker[]> {
   const common = {
@@ -83,9 +97,13 @@ async function createWorkers(
     dataConverter: dataConverterOf(config.temporal, ({ message }) =>
       logger.error({ reason: message }, 'what Temporal holds cannot be read here; the locks go on'),
     ),
+    interceptors: activityInterceptors(tracing),
   } satisfies Partial<WorkerOptions>;
   const activities = createPodActivities(pod);
-  const sinks: InjectedSinks<DrillSinks> = { drill: { ended: { fn: (_, report) => onDrillEnded(report) } } };
+  const sinks: InjectedSinks<DrillSinks & TraceSinks> = {
+    drill: { ended: { fn: (_, report) => onDrillEnded(report) } },
+    ...traceSinks(tracing),
+  };
   return Promise.all([
     Worker.create({
       ...common,
