@@ -16,10 +16,14 @@ RUN npm install --no-save --no-audit --no-fund --ignore-scripts --omit=dev \
  && node check-packages.mjs
 
 FROM packages AS build
+COPY tsconfig.json ./
+COPY workflows ./workflows
+COPY activities ./activities
+COPY src ./src
+RUN npm run build
 COPY . .
 # The package's own list of files says what belongs to it; the workflow bundle is among them.
-RUN npm run build \
- && npm pack --ignore-scripts --silent \
+RUN npm pack --ignore-scripts --silent \
  && mkdir /opt/baton \
  && tar -xzf baton-*.tgz -C /opt/baton --strip-components=1 \
  && mv production /opt/baton/node_modules \
