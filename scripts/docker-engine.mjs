@@ -43,7 +43,7 @@ export async function startDockerEngine(dataFolder) {
   const stop = async () => {
     // Containers get SIGTERM, then SIGKILL; the shims of those that did not end are ended below.
     if (running) engine.kill('SIGTERM');
-    await Promise.race([ended, sleep(STOP_LIMIT_MS)]);
+    await Promise.race([ended, sleep(STOP_LIMIT_MS, undefined, { ref: false })]);
     if (running) {
       endProcessesOf(folder);
       engine.kill('SIGKILL');
@@ -55,7 +55,7 @@ export async function startDockerEngine(dataFolder) {
   };
 
   const giveUpAt = Date.now() + START_LIMIT_MS;
-  while (spawnSync('docker', ['info'], { env }).status !== 0) {
+  while (spawnSync('docker', ['version', '--format', '{{.Server.Version}}'], { env }).status !== 0) {
     if (running && Date.now() < giveUpAt) {
       await sleep(250);
       continue;
