@@ -75,13 +75,18 @@ async function connect(
   signal: AbortSignal,
 ): Promise<Publisher | undefined> {
   let said = '';
+  let ready = false;
+  const trouble = (line: string): void => {
+    if (ready) say(line);
+  };
   // Numbers that no earlier load generator has used.
   const firstSeq = Date.now() * 1_000;
   while (!signal.aborted) {
     let publisher: Publisher | undefined;
     try {
-      publisher = await Publisher.connect(url, queue, say, firstSeq);
+      publisher = await Publisher.connect(url, queue, trouble, firstSeq);
       await publisher.queued();
+      ready = true;
       return publisher;
     } catch (error) {
       await publisher?.close();

@@ -80,9 +80,8 @@ it("answers on the dashboard's, Temporal's and RabbitMQ's pages, on the loopback
   expect(await page('BATON_DASHBOARD_PORT', '/')).toMatch(/<title>[^<]*Baton/i);
   const workflows = await page('TEMPORAL_UI_PORT', '/api/v1/namespaces/default/workflows');
   expect(workflows).toContain('baton/orders/us-east');
-  const password = project.secret('RABBITMQ_PASSWORD');
-  const basic = `Basic ${Buffer.from(`baton:${password}`).toString('base64')}`;
-  const queues = await page('RABBITMQ_MANAGEMENT_PORT', '/api/queues', { authorization: basic });
+  const authorization = basicAuthorization();
+  const queues = await page('RABBITMQ_MANAGEMENT_PORT', '/api/queues', { authorization });
   expect(queues).toContain('"name":"orders"');
   const published = await docker('ps', '--format', '{{.Ports}}');
   expect(published).not.toMatch(/0\.0\.0\.0|:::/);
@@ -191,12 +190,7 @@ it("runs a user's handler on top of the image, as the example shows", async () =
   const worker = ['orders-handler', 'worker', '--region', 'us-east'];
   await docker('run', '--detach', '--name', 'own', ...surroundings, ...worker);
   try {
-    const publish = ['exec', '-T', 'rabbitmq', 'rabbitmqadmin', '--username', 'baton', '--password'];
-    const message = ['publish', 'routing_key=greetings', 'payload={"name":"Ada"}'];
-    await eventually(async () => {
-      const said = await project.compose(...publish, project.secret('RABBITMQ_PASSWORD'), ...message);
-      expect(said).toBe('Message published\n');
-    }, 60_000);
+    await eventually(() => publish('greetings', { name: 'Ada' }), 60_000);
     await eventually(async () => expect(await docker('logs', 'own')).toContain('hello, Ada'), 60_000);
     await docker('stop', '--time', '45', 'own');
     expect(await docker('inspect', '--format', '{{.State.ExitCode}}', 'own')).toBe('0\n');
@@ -215,6 +209,27 @@ it('has lost nothing, and no two tenures worked at the same time', async () => {
   expect(verdict.duplicates).toBeLessThanOrEqual(kills * CONCURRENCY);
   expect(new Set(verdict.tenures.map(({ region }) => region)).size).toBe(2);
 });
+
+/** @throws Error while there is no such queue. */
+async function publish(queue: string, content: object): Promise<void> {
+  const address = `http://127.0.0.1:${project.ports.get('RABBITMQ_MANAGEMENT_PORT')}`;
+  const answer = await fetch(`${address}/api/exchanges/%2f/amq.default/publish`, {
+    method: 'POST',
+    headers: { authorization: basicAuthorization() },
+    body: JSON.stringify({
+      properties: {},
+      routing_key: queue,
+      payload: JSON.stringify(content),
+      payload_encoding: 'string',
+    }),
+  });
+  expect(await answer.json()).toEqual({ routed: true });
+}
+
+function basicAuthorization(): string {
+  const credentials = `baton:${project.secret('RABBITMQ_PASSWORD')}`;
+  return `Basic ${Buffer.from(credentials).toString('base64')}`;
+}
 
 async function sizeOf(name: string): Promise<number> {
   return Math.round(Number(await docker('image', 'inspect', '--format', '{{.Size}}', name)) / 1e6);
