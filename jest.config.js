@@ -23,7 +23,7 @@ module.exports = {
       ...shared,
       displayName: 'fast',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/test/serial/'],
+      testPathIgnorePatterns: ['<rootDir>/test/serial/', '<rootDir>/test/images/'],
     },
     { ...shared, displayName: 'serial', testMatch: ['<rootDir>/test/serial/**/*.test.ts'] },
   ].map((project) => ({ ...project, cacheDirectory: '<rootDir>/node_modules/.cache/jest' })),

@@ -16,8 +16,8 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { reason, run, say, SetupError, step, withLock } from './step.mjs';
 
-const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'baton');
-const binDir = join(cacheDir, 'bin');
+export const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'baton');
+export const binDir = join(cacheDir, 'bin');
 
 // Debian keeps servers in sbin, which is not on an ordinary user's PATH. src/dev/find-program.ts looks there too.
 const moreFolders = ['/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin', '/opt/homebrew/sbin', binDir];
@@ -66,6 +66,12 @@ const postgres = {
   folder: '/usr/lib/postgresql',
 };
 
+/** For `npm run test:images`: the engine, and what makes the root of a base image. */
+const docker = [
+  { program: 'dockerd', apt: ['docker.io'] },
+  { program: 'debootstrap', apt: ['debootstrap'] },
+];
+
 /** For the clock faults of `npm run torture`, which says that it skips them where this is missing. */
 const faketime = { program: 'faketime', apt: ['faketime'] };
 
@@ -73,7 +79,15 @@ const faketime = { program: 'faketime', apt: ['faketime'] };
 export async function installServers({ forTests }) {
   const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
   const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime] : [])];
-  const wanted = forTests ? [...servers, ...forTestsOnly] : servers;
+  await installMissing(forTests ? [...servers, ...forTestsOnly] : servers);
+}
+
+/** Docker's engine and what the stand-ins of its base images are made with. */
+export async function installDocker() {
+  await installMissing([...docker, ...servers.filter(({ program }) => program === 'temporal')]);
+}
+
+async function installMissing(wanted) {
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
 
@@ -178,7 +192,17 @@ function keepServicesStopped() {
 /** Nor should they start at the next boot: Baton runs its own, on its own ports. */
 async function disableServices() {
   if (findProgram('systemctl')) {
-    const services = ['etcd', 'rabbitmq-server', 'epmd.service', 'epmd.socket', 'postgresql', 'prometheus'];
+    const services = [
+      'etcd',
+      'rabbitmq-server',
+      'epmd.service',
+      'epmd.socket',
+      'postgresql',
+      'prometheus',
+      'docker',
+      'docker.socket',
+      'containerd',
+    ];
     await run('systemctl', ['disable', ...services]);
   }
 }

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Prints docker-compose.yml, with the values of .env, as `docker stack deploy` takes it:
+#
+#   sh deploy/docker/stack.sh | docker stack deploy --compose-file - baton
+#
+# Swarm knows no order of starts: what cannot begin yet is tried again. It cannot publish a port on the loopback address
+# only, so none is published: put a proxy of yours into the network baton_default. Arguments go to `docker compose`.
+set -eu
+cd "$(dirname "$0")/../.."
+docker compose "$@" config | awk '
+  { match($0, /^ */); indent = RLENGTH }
+  dropping && indent > 4 { next }
+  { dropping = 0 }
+  /^name:/ { next }
+  /^    (build|depends_on|ports|profiles|security_opt):/ { dropping = 1; next }
+  { print }
+'
