@@ -102,15 +102,15 @@ async function untilWorkedOn(publishedIn: string, workedOnIn: string, count = 30
 
 test('messages follow the active region between two federated brokers, through a switch and the death of either', async () => {
   await system.bringUp();
-  const inEast = await publishIn(east!, 1);
-  const inWest = await publishIn(west!, firstInWest);
-  await untilWorkedOn(east!, east!);
-  await untilWorkedOn(west!, east!);
+  const inEast = await publishIn(east, 1);
+  const inWest = await publishIn(west, firstInWest);
+  await untilWorkedOn(east, east);
+  await untilWorkedOn(west, east);
 
   // A planned switch turns the links around, and doubles nothing.
-  await system.baton('switch', '--to', west!, '--reason', 'test', '--lock', system.lock);
-  await untilWorkedOn(east!, west!);
-  await untilWorkedOn(west!, west!);
+  await system.baton('switch', '--to', west, '--reason', 'test', '--lock', system.lock);
+  await untilWorkedOn(east, west);
+  await untilWorkedOn(west, west);
   const switched = await settle();
   // A link consumes, too, and is nobody who should not.
   expect(await system.baton('verify', '--lock', system.lock)).toContain(': all agree');
@@ -118,13 +118,13 @@ test('messages follow the active region between two federated brokers, through a
 
   // The active region's broker dies with messages that are nowhere else.
   inEast.start(100);
-  await burstIn(west!, 3_000);
-  await brokers.broker(west!).kill();
+  await burstIn(west, 3_000);
+  await brokers.broker(west).kill();
   await system.untilHeldBy('us-east-a');
-  await untilWorkedOn(east!, east!);
+  await untilWorkedOn(east, east);
   const without = await verdict();
   expect(without.lost.filter((seq) => seq >= firstOfBursts).length).toBeGreaterThan(0);
-  await brokers.broker(west!).start();
+  await brokers.broker(west).start();
   const returned = await settle();
   expect(returned).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
   // In flight at the handlers when the broker died, or on the link that was just turning around.
@@ -135,14 +135,14 @@ test('messages follow the active region between two federated brokers, through a
   const { holder } = await system.view();
   inEast.start(100);
   const before = system.processed();
-  await burstIn(west!, 3_000);
+  await burstIn(west, 3_000);
   await system.untilProcessed(before + 200);
-  await brokers.broker(west!).kill();
-  await untilWorkedOn(east!, east!);
+  await brokers.broker(west).kill();
+  await untilWorkedOn(east, east);
   expect((await system.view()).holder?.token).toBe(holder?.token);
-  await brokers.broker(west!).start();
+  await brokers.broker(west).start();
   inWest.start(100);
-  await untilWorkedOn(west!, east!);
+  await untilWorkedOn(west, east);
   const end = await settle();
   expect(end).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
   expect(end.duplicates.length - returned.duplicates.length).toBeLessThanOrEqual(linkPrefetch);
