@@ -11,8 +11,9 @@ const shared = {
 };
 
 /**
- * `fast` waits more than it computes and runs four files at a time; `serial` measures times or needs the machine for
- * itself. `npm test` runs one after the other (scripts/run-tests.mjs).
+ * `fast` waits more than it computes and runs four files at a time; `pods` starts real pods, which mostly wait for a
+ * TTL, and runs three at a time; `serial` measures times or needs the machine for itself. `npm test` runs one project
+ * after the other (scripts/run-tests.mjs).
  */
 module.exports = {
   // Not in the temporary folder, which is another one in every run (test/support/test-environment.ts).
@@ -23,8 +24,9 @@ module.exports = {
       ...shared,
       displayName: 'fast',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/test/serial/', '<rootDir>/test/images/'],
+      testPathIgnorePatterns: ['<rootDir>/test/pods/', '<rootDir>/test/serial/', '<rootDir>/test/images/'],
     },
+    { ...shared, displayName: 'pods', testMatch: ['<rootDir>/test/pods/**/*.test.ts'] },
     { ...shared, displayName: 'serial', testMatch: ['<rootDir>/test/serial/**/*.test.ts'] },
   ].map((project) => ({ ...project, cacheDirectory: '<rootDir>/node_modules/.cache/jest' })),
 };

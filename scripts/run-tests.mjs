@@ -1,5 +1,5 @@
-// `npm test`: starts the shared servers once, then runs jest twice: first the tests that can share the machine, then
-// those that cannot. Arguments go to jest. Its last line is the sum: `N passed, N failed` (and `, N skipped`).
+// `npm test`: starts the shared servers once, then runs jest for each project: first the tests that can share the
+// machine, then those that cannot. Arguments go to jest. Its last line is the sum: `N passed, N failed` (and `, N skipped`).
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,6 +14,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
 const projects = [
   { name: 'fast', options: ['--maxWorkers=4'] },
+  { name: 'pods', options: ['--maxWorkers=3'] },
   { name: 'serial', options: ['--runInBand'] },
 ];
 
