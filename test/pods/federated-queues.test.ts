@@ -1,12 +1,16 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { connect } from 'amqplib';
 import { checkLedger, type Verdict } from '../../src/demo/ledger-checker';
 import { Publisher } from '../../src/demo/publisher';
+import { movedFile } from '../support/federated-handler';
 import { FederatedBrokers } from '../support/federated-brokers';
 import { TestSystem } from '../support/test-system';
 
 jest.setTimeout(240_000);
 
-const [east, west] = ['us-east', 'us-west'];
+const east = 'us-east';
+const west = 'us-west';
 const consumerPrefetch = 8;
 /** So many messages may be on a link, and come twice when it breaks. */
 const linkPrefetch = 50;
@@ -23,6 +27,7 @@ beforeAll(async () => {
   brokers = await FederatedBrokers.start([east, west], { queues: /^lock-/, linkPrefetch });
   system = await TestSystem.create({
     configFor: () => ({ regions: brokers.regions }),
+    handler: resolve(__dirname, '../../dist/test/support/federated-handler.js'),
     lockSettings: { healthLimitMs: 1_000 },
   });
 });
@@ -67,6 +72,12 @@ async function verdict(): Promise<Verdict> {
   });
 }
 
+/** Those that no link can have repeated, because none has ever had them. */
+function notByLink({ duplicates }: Verdict): number[] {
+  const moved = new Set(readFileSync(movedFile(system.ledgerFolder), 'utf8').split('\n').map(Number));
+  return duplicates.map(({ seq }) => seq).filter((seq) => !moved.has(seq));
+}
+
 /** Until everything that any broker has confirmed was worked on. */
 async function settle(limitMs = 60_000): Promise<Verdict> {
   for (const publisher of publishers) publisher.pause();
@@ -107,14 +118,16 @@ test('messages follow the active region between two federated brokers, through a
   await untilWorkedOn(east, east);
   await untilWorkedOn(west, east);
 
-  // A planned switch turns the links around, and doubles nothing.
+  // A planned switch turns the links around.
   await system.baton('switch', '--to', west, '--reason', 'test', '--lock', system.lock);
   await untilWorkedOn(east, west);
   await untilWorkedOn(west, west);
   const switched = await settle();
   // A link consumes, too, and is nobody who should not.
   expect(await system.baton('verify', '--lock', system.lock)).toContain(': all agree');
-  expect(switched).toMatchObject({ lost: [], duplicates: [], overlaps: 0, tokensMonotonic: true });
+  expect(switched).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
+  // Baton repeats nothing; a link between quorum queues does, whenever it rests and goes on (docs/topologies.md).
+  expect(notByLink(switched)).toEqual([]);
 
   // The active region's broker dies with messages that are nowhere else.
   inEast.start(100);
@@ -127,8 +140,8 @@ test('messages follow the active region between two federated brokers, through a
   await brokers.broker(west).start();
   const returned = await settle();
   expect(returned).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
-  // In flight at the handlers when the broker died, or on the link that was just turning around.
-  expect(returned.duplicates.length).toBeLessThanOrEqual(consumerPrefetch + linkPrefetch);
+  // In flight at the handlers when the broker died; bursts were published in the west.
+  expect(notByLink(returned).length).toBeLessThanOrEqual(consumerPrefetch);
   expect((await system.view()).last?.receipt).toMatchObject({ cause: 'switch', to: { region: east } });
 
   // The other region's broker dies while its messages are on their way here: nobody has to hand over.
@@ -145,9 +158,9 @@ test('messages follow the active region between two federated brokers, through a
   await untilWorkedOn(west, east);
   const end = await settle();
   expect(end).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
-  expect(end.duplicates.length - returned.duplicates.length).toBeLessThanOrEqual(linkPrefetch);
+  expect(notByLink(end)).toEqual(notByLink(returned));
   process.stderr.write(
-    `federation: ${end.published} published, 0 lost; delivered again: 0 by the switch, ` +
-      `${returned.duplicates.length} by the active broker's death, ${end.duplicates.length - returned.duplicates.length} by the other's\n`,
+    `federation: ${end.published} published, 0 lost; delivered again: ${switched.duplicates.length} until and by the switch, ` +
+      `${returned.duplicates.length - switched.duplicates.length} by the active broker's death, ${end.duplicates.length - returned.duplicates.length} by the other's\n`,
   );
 });
