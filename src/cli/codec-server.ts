@@ -1,5 +1,6 @@
 import { ConfigError } from '../config/config-error';
 import { CommandError, type CommandSpec, configOption, parseCommand } from './command-line';
+import { serverTlsOf, tlsOptions } from './server-tls';
 
 const defaultPort = 8421;
 
@@ -19,6 +20,7 @@ const spec = {
       help: `to listen on (default ${defaultPort}; 0: any)`,
     },
     'token-file': { value: 'FILE', help: 'who may ask: lines like "anna: token" (default: who reaches it)' },
+    ...tlsOptions,
     ...configOption,
   },
   notes:
@@ -57,8 +59,9 @@ export async function run(argv: string[]): Promise<number> {
     throw new ConfigError([
       { setting: '--host', value: host, expected: 'must be a loopback address, or come with --token-file' },
     ]);
+  const tls = serverTlsOf(options);
   const [codec] = dataConverterOf(temporal).payloadCodecs ?? [];
-  const server = new CodecServer({ codec: codec!, host, port: Number(port), uiOrigin, tokens });
+  const server = new CodecServer({ codec: codec!, host, port: Number(port), uiOrigin, tokens, tls });
   const url = await server.open().catch((error: Error) => {
     throw new CommandError(error.message, { cause: error });
   });

@@ -1,5 +1,6 @@
 import { ConfigError } from '../config/config-error';
 import { CommandError, type CommandSpec, configOption, parseCommand } from './command-line';
+import { serverTlsOf, tlsOptions } from './server-tls';
 import { withClient } from './operator-command';
 
 const defaultPort = 8420;
@@ -21,6 +22,7 @@ const spec = {
     },
     'public-url': { value: 'URL', help: 'where browsers reach the page, if that is a proxy' },
     'temporal-ui': { value: 'URL', help: "the Temporal UI's address, for links to the workflows" },
+    ...tlsOptions,
     ...configOption,
   },
   notes:
@@ -41,6 +43,7 @@ export async function run(argv: string[]): Promise<number> {
     import('../dashboard/token-file.js'),
   ]);
   const tokens = options['token-file'] === undefined ? [] : readTokenFile(options['token-file']);
+  const tls = serverTlsOf(options);
   const header = options['identity-header'];
   checkHeader(header, tokens.length > 0 || isLoopback(host));
   const publicOrigin = readUrl('--public-url', options['public-url'])?.origin;
@@ -51,6 +54,7 @@ export async function run(argv: string[]): Promise<number> {
       host,
       port: Number(port),
       tokens,
+      tls,
       ...(header !== undefined && { identityHeader: header }),
       ...(publicOrigin !== undefined && { publicOrigin }),
       ...(temporalUi !== undefined && { temporalUiUrl: temporalUi.href }),

@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Payload, PayloadCodec } from '@temporalio/common';
+import { createHttpServer, type ServerTls } from '../dashboard/http-server';
 import { isLoopback } from '../dashboard/loopback';
 import { RequestGuard, isSame } from '../dashboard/request-guard';
 import { decodePayloads, encodePayloads } from './payload-json';
@@ -14,6 +15,8 @@ export interface CodecServerOptions {
   uiOrigin: string;
   /** Whoever sends one of these as a bearer token gets an answer. Empty: whoever reaches the port. */
   tokens: { who: string; token: string }[];
+  /** Default: plain HTTP. */
+  tls?: ServerTls | undefined;
 }
 
 /** A page of a history with its payloads. */
@@ -31,7 +34,7 @@ class RefusedRequest extends Error {
 }
 
 /**
- * Temporal's remote codec over plain HTTP: `POST /decode` and `/encode` with the payloads as JSON, for the UI (from the
+ * Temporal's remote codec over HTTP: `POST /decode` and `/encode` with the payloads as JSON, for the UI (from the
  * browser) and the CLI. It shows what is encrypted to whoever may ask, and keeps and logs nothing of it.
  */
 export class CodecServer {
@@ -40,10 +43,7 @@ export class CodecServer {
 
   constructor(private readonly options: CodecServerOptions) {
     this.guard = new RequestGuard({ tokens: [], loopback: isLoopback(options.host) });
-    this.server = createServer(
-      { maxHeaderSize: 16_384, headersTimeout: 10_000, requestTimeout: 30_000 },
-      (request, response) => void this.answer(request, response),
-    );
+    this.server = createHttpServer(options.tls, (request, response) => void this.answer(request, response));
   }
 
   /** @returns its address. @throws Error naming it, when it cannot be listened on. */
@@ -56,7 +56,8 @@ export class CodecServer {
       this.server.listen({ host, port }, done);
     });
     const { address, port: bound, family } = this.server.address() as AddressInfo;
-    return `http://${family === 'IPv6' ? `[${address}]` : address}:${bound}`;
+    const scheme = this.options.tls ? 'https' : 'http';
+    return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${bound}`;
   }
 
   /** Idempotent. */

@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isExpected } from '../client/expected-error';
 import { BadRequestError, type DashboardActions } from './dashboard-actions';
 import type { DashboardFeed } from './dashboard-feed';
+import { createHttpServer, type ServerTls } from './http-server';
 import { streamEvents } from './event-stream';
 import { readPageFiles } from './page-files';
 import type { RequestGuard } from './request-guard';
@@ -14,6 +15,8 @@ export interface DashboardServerOptions {
   feed: DashboardFeed;
   actions: DashboardActions;
   guard: RequestGuard;
+  /** Default: plain HTTP. */
+  tls?: ServerTls | undefined;
 }
 
 const maxBodyBytes = 16_384;
@@ -29,7 +32,7 @@ const headers = {
   'cross-origin-opener-policy': 'same-origin',
 };
 
-/** The dashboard over plain HTTP: page, live data, and actions for those who may. */
+/** The dashboard over HTTP: page, live data, and actions for those who may. */
 export class DashboardServer {
   private readonly files = readPageFiles();
   private readonly server: Server;
@@ -37,10 +40,7 @@ export class DashboardServer {
   private closing: Promise<void> | undefined;
 
   constructor(private readonly options: DashboardServerOptions) {
-    this.server = createServer(
-      { maxHeaderSize: 16_384, headersTimeout: 10_000, requestTimeout: 30_000 },
-      (request, response) => void this.answer(request, response),
-    );
+    this.server = createHttpServer(options.tls, (request, response) => void this.answer(request, response));
   }
 
   /** @returns its address. @throws Error naming it, when it cannot be listened on. */
@@ -54,7 +54,8 @@ export class DashboardServer {
     });
     const { address, port: bound, family } = this.server.address() as AddressInfo;
     const name = address === '0.0.0.0' || address === '::' ? 'localhost' : address;
-    return `http://${family === 'IPv6' && name === address ? `[${name}]` : name}:${bound}`;
+    const scheme = this.options.tls ? 'https' : 'http';
+    return `${scheme}://${family === 'IPv6' && name === address ? `[${name}]` : name}:${bound}`;
   }
 
   /** Idempotent. Cuts the viewers' streams; their pages say so, and come back by themselves. */

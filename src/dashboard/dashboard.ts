@@ -3,6 +3,7 @@ import { DashboardActions } from './dashboard-actions';
 import { DashboardFeed } from './dashboard-feed';
 import { DashboardServer } from './dashboard-server';
 import type { ActionRecord } from './feed-contract';
+import type { ServerTls } from './http-server';
 import { isLoopback } from './loopback';
 import { RequestGuard } from './request-guard';
 
@@ -16,6 +17,8 @@ export interface DashboardOptions {
   publicOrigin?: string;
   /** Base address of the Temporal UI; its namespace is the configuration's. */
   temporalUiUrl?: string;
+  /** Default: plain HTTP. */
+  tls?: ServerTls | undefined;
   /** Told of each action when it begins and when it ends. */
   onAction?: (action: ActionRecord) => void;
 }
@@ -48,7 +51,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Running
     ...(identityHeader !== undefined && { identityHeader }),
     ...(publicOrigin !== undefined && { publicOrigin }),
   });
-  const server = new DashboardServer({ host, port, feed, actions, guard });
+  const server = new DashboardServer({ host, port, feed, actions, guard, tls: options.tls });
   await feed.prepare();
   const url = await server.open();
   // The page comes up also while etcd is away, and says so.

@@ -1,12 +1,16 @@
 import { request } from 'node:http';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request as secureRequest } from 'node:https';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { CodecServer, type CodecServerOptions } from '../../src/codec/codec-server';
 import { decodePayloads, encodePayloads } from '../../src/codec/payload-json';
 import { KeyRing } from '../../src/temporal/key-ring';
 import { SealingCodec } from '../../src/temporal/payload-codec';
+import { Authority } from '../support/certificates';
+import { eventually } from '../support/eventually';
 
 const folder = mkdtempSync(join(tmpdir(), 'baton-codec-'));
 writeFileSync(join(folder, 'k1'), 'ab'.repeat(32));
@@ -104,4 +108,36 @@ test('a key that is missing is said to who asks', async () => {
   const response = await post(`${url}/decode`, JSON.stringify(encodePayloads([foreign])));
   expect(response.status).toBe(422);
   expect(await response.text()).toContain('encrypted with the key k9');
+});
+
+test('over HTTPS it wants a certificate of its authority, and shows its own new one without a restart', async () => {
+  const authority = new Authority(join(folder, '..', `${basename(folder)}-ca`));
+  const clientAuthority = new Authority(join(folder, '..', `${basename(folder)}-clients`));
+  try {
+    const { certFile, keyFile } = authority.issue('server');
+    const client = clientAuthority.issue('client');
+    const url = await serve({ tls: { certFile, keyFile, clientCaFile: clientAuthority.caFile } });
+    const shown = (own: { cert?: Buffer; key?: Buffer }): Promise<string> =>
+      new Promise((done, fail) => {
+        const options = { ca: readFileSync(authority.caFile), agent: false, ...own };
+        const asked = secureRequest(
+          `${url}/decode`,
+          { method: 'POST', headers: json, ...options },
+          (response) => {
+            const { serialNumber } = (response.socket as TLSSocket).getPeerCertificate();
+            response.resume().on('end', () => done(`${response.statusCode} ${serialNumber}`));
+          },
+        );
+        asked.on('error', fail).end('{"payloads":[]}');
+      });
+    await expect(shown({})).rejects.toThrow(/certificate|alert|reset|hang up|ECONN|EPIPE/i);
+    const own = { cert: readFileSync(client.certFile), key: readFileSync(client.keyFile) };
+    const before = await shown(own);
+    expect(before).toMatch(/^200 /);
+    authority.issue('server');
+    await eventually(async () => expect(await shown(own)).not.toBe(before));
+    expect(await shown(own)).toMatch(/^200 /);
+  } finally {
+    for (const name of ['ca', 'clients']) rmSync(`${folder}-${name}`, { recursive: true, force: true });
+  }
 });

@@ -141,8 +141,8 @@ test('each wrong credential and certificate gives one error that names the serve
     [`${prefix}_CERT_FILE`]: certFile,
     [`${prefix}_KEY_FILE`]: keyFile,
   });
-  // A client certificate that Temporal does not accept is not among them: Node's own TLS server, which stands in front of it
-  // here, says nothing when it hangs up, so that it could as well be away.
+  // A client certificate that Temporal does not accept is tried in security.test.ts: Node's own TLS server, which stands in front
+  // of it here, says nothing when it hangs up, so that it could as well be away.
   const cases: [env: Record<string, string>, says: string[], command?: typeof status][] = [
     [{ BATON_ETCD_PASSWORD: 'wrong' }, [`etcd at ${etcd}`, 'authentication failed']],
     [{ BATON_ETCD_PASSWORD: 'wrong' }, [`etcd at ${etcd}`, 'authentication failed'], status],
