@@ -43,7 +43,7 @@ import {
 } from '../../workflows/contract';
 import type { Answer, RegionWorkflows, SavedHistory } from '../client/region-workflows';
 import type { Config } from '../config/config';
-import { exportHistories } from './history-archive';
+import { exportHistories, type IsWanted } from './history-archive';
 import { OperationsClient } from './operations-client';
 import { registerSearchAttributes, type Registration } from './search-attributes';
 import { reasonOf, TemporalAwayError } from './temporal-away-error';
@@ -182,7 +182,7 @@ export class RegionClient implements RegionWorkflows {
     }
   }
 
-  async exportHistories(folder: string, isWanted: (id: string) => boolean): Promise<SavedHistory[]> {
+  async exportHistories(folder: string, isWanted: IsWanted): Promise<SavedHistory[]> {
     try {
       return await exportHistories(this.client, folder, isWanted);
     } catch (error) {
