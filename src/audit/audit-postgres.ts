@@ -58,7 +58,7 @@ export class AuditPostgres implements AuditRecord {
     }
     this.waiting.push(asWaiting(event));
     // Between two tries, the next one takes it along.
-    if (!this.retry) this.work();
+    if (!this.failing || !this.retry) this.work();
   }
 
   /** Resolves when everything has been written, or could not be. Idempotent. */
@@ -104,7 +104,7 @@ export class AuditPostgres implements AuditRecord {
   }
 
   private tryLater(): void {
-    if (this.closed) return;
+    if (this.closed || this.retry) return;
     this.retry = setTimeout(() => {
       this.retry = null;
       this.work();

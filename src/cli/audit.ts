@@ -29,8 +29,11 @@ const spec = {
 } as const satisfies CommandSpec;
 
 export async function run([verb, ...argv]: string[]): Promise<number> {
+  if (verb === 'schema') return printSchema(argv);
   if (verb !== 'verify' && verb !== '--help' && verb !== '-h')
-    throw new UsageError(`baton audit ${verb ?? ''} is not a command; there is baton audit verify FILE`);
+    throw new UsageError(
+      `baton audit ${verb ?? ''} is not a command; there are baton audit verify FILE and baton audit schema`,
+    );
   const options = parseCommand(spec, verb === 'verify' ? argv : ['--help']);
   if ('help' in options) {
     console.log(options.help);
@@ -47,6 +50,19 @@ export async function run([verb, ...argv]: string[]): Promise<number> {
   else if (verdict.problem !== null) console.log(`${name}: ${verdict.problem}`);
   else console.log(`${name}: ${wholeText(verdict, isTable ? 'row' : 'line')}\nhead ${verdict.head}`);
   return verdict.problem === null ? 0 : 1;
+}
+
+const schemaSpec = {
+  name: 'audit schema',
+  summary: 'print the SQL of the table baton_audit, for pods that may only INSERT and SELECT there',
+  options: {},
+} as const satisfies CommandSpec;
+
+async function printSchema(argv: string[]): Promise<number> {
+  const options = parseCommand(schemaSpec, argv);
+  const { auditTable } = await import('../audit/audit-table.js');
+  console.log('help' in options ? options.help : auditTable.trim());
+  return 0;
 }
 
 async function configuredRecord(file: string | undefined): Promise<string> {

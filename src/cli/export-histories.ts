@@ -20,9 +20,9 @@ export async function run(argv: string[]): Promise<number> {
   const { argument: folder = '', json } = options;
   return withClient(options, async (client, locks) => {
     const names = locks.map(({ name }) => name);
-    // baton/<lock>/<region>, baton-drill/<lock>/…, baton-switch/<lock>/…; a group's id names no lock.
-    const isWanted = (id: string): boolean =>
-      options.lock.length === 0 || names.includes(id.split('/')[1] ?? '');
+    // baton/<lock>/<region>, baton-drill/<lock>/…, baton-switch/<lock>/…; of a group, the input says it.
+    const isWanted = (id: string, ofGroup: string[]): boolean =>
+      options.lock.length === 0 || [id.split('/')[1] ?? '', ...ofGroup].some((lock) => names.includes(lock));
     const workflows = await client.connections().workflows();
     const saved = await workflows.exportHistories(folder, isWanted);
     if (json) console.log(JSON.stringify({ histories: saved }));

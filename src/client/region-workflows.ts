@@ -58,8 +58,11 @@ export interface RegionWorkflows {
   status(lock: string, region: string): Promise<RegionStatus | 'not-running'>;
   /** Asks the server itself, and no pod. @throws WorkflowsAwayError */
   ping(): Promise<void>;
-  /** Saves the history of every run whose workflow's id is wanted, one file each. */
-  exportHistories(folder: string, isWanted: (workflowId: string) => boolean): Promise<SavedHistory[]>;
+  /** Saves the history of every run that is wanted by its workflow's id, or a group's by its locks, one file each. */
+  exportHistories(
+    folder: string,
+    isWanted: (workflowId: string, locks: string[]) => boolean,
+  ): Promise<SavedHistory[]>;
   /** Drills, groups and schedules. */
   readonly operations: Operations;
   close(): Promise<void>;

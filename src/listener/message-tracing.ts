@@ -47,13 +47,14 @@ export class MessageTracing {
 
   /** What the agent says of a tenure that begins, or may be about to. */
   note(message: AgentMessage): void {
-    if (message.kind === 'unprepare') this.awaited.delete(message.lock);
+    if (message.kind === 'unprepare' || message.kind === 'end') this.awaited.delete(message.lock);
     if (message.kind !== 'prepare' && message.kind !== 'start') return;
     const afterToken = message.kind === 'prepare' ? message.afterToken : message.token - 1;
     const { lock, trace: of } = message;
     // It is said again with each extension, and by `start` of what has begun by itself.
-    if (!of || (this.worked.get(lock) ?? -1) > afterToken) return;
-    this.awaited.set(lock, { trace: of, afterToken });
+    if ((this.worked.get(lock) ?? -1) > afterToken) return;
+    if (of) this.awaited.set(lock, { trace: of, afterToken });
+    else this.awaited.delete(lock);
   }
 
   wrap(handler: Handler, settings: LockSettings): Handler {

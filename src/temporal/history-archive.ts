@@ -11,23 +11,46 @@ type HistoryMessage = temporal.api.history.v1.IHistory;
 const workflowTypes = ['regionWorkflow', 'scheduledSwitchWorkflow', 'drillWorkflow', 'groupSwitchWorkflow'];
 const atOnce = 4;
 
+/** Which runs are wanted: `locks` are those that a group's input names; no other workflow's is looked at. */
+export type IsWanted = (workflowId: string, locks: string[]) => boolean;
+
 /** Saves the histories of every run that Temporal still has, one file each; those that are there are written anew. */
 export async function exportHistories(
   client: Client,
   folder: string,
-  isWanted: (workflowId: string) => boolean,
+  isWanted: IsWanted,
 ): Promise<SavedHistory[]> {
   await mkdir(folder, { recursive: true });
   const query = workflowTypes.map((type) => `WorkflowType = '${type}'`).join(' OR ');
   const runs: { workflowId: string; runId: string }[] = [];
-  for await (const { workflowId, runId } of client.workflow.list({ query }))
-    if (isWanted(workflowId)) runs.push({ workflowId, runId });
+  for await (const { workflowId, runId, type } of client.workflow.list({ query })) {
+    const locks = type === 'groupSwitchWorkflow' ? await locksOf(client, workflowId, runId) : [];
+    if (isWanted(workflowId, locks)) runs.push({ workflowId, runId });
+  }
   const saved: SavedHistory[] = [];
   const work = async (): Promise<void> => {
     for (let run = runs.pop(); run; run = runs.pop()) saved.push(await save(client, folder, run));
   };
   await Promise.all(Array.from({ length: atOnce }, work));
   return saved.toSorted((a, b) => a.file.localeCompare(b.file));
+}
+
+/** By its first event. */
+async function locksOf(client: Client, workflowId: string, runId: string): Promise<string[]> {
+  const { history } = await client.workflowService.getWorkflowExecutionHistory({
+    namespace: client.options.namespace,
+    execution: { workflowId, runId },
+    maximumPageSize: 1,
+  });
+  const started = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
+  const [input] = started?.input?.payloads ?? [];
+  try {
+    const { locks } = JSON.parse(Buffer.from(input?.data ?? []).toString()) as { locks?: unknown };
+    return Array.isArray(locks) ? locks.filter((lock) => typeof lock === 'string') : [];
+  } catch {
+    // Not one that Baton has started.
+    return [];
+  }
 }
 
 async function save(

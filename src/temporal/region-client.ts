@@ -45,7 +45,7 @@ import {
 } from '../../workflows/contract';
 import type { Answer, RegionWorkflows, SavedHistory } from '../client/region-workflows';
 import type { Config, LockSettings } from '../config/config';
-import { exportHistories } from './history-archive';
+import { exportHistories, type IsWanted } from './history-archive';
 import { OperationsClient } from './operations-client';
 import { checkReadable } from './sealed-history';
 import { registerSearchAttributes, type Registration } from './search-attributes';
@@ -179,7 +179,7 @@ export class RegionClient implements RegionWorkflows {
     }
   }
 
-  async exportHistories(folder: string, isWanted: (id: string) => boolean): Promise<SavedHistory[]> {
+  async exportHistories(folder: string, isWanted: IsWanted): Promise<SavedHistory[]> {
     try {
       return await exportHistories(this.client, folder, isWanted);
     } catch (error) {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { AuditEntry, AuditEvent } from '../../src/audit/audit-entry';
 import { AuditPostgres } from '../../src/audit/audit-postgres';
-import { auditRows, beginAppend } from '../../src/audit/audit-table';
+import { auditRows, auditTable, beginAppend } from '../../src/audit/audit-table';
 import { type AuditVerdict, verifyEntries } from '../../src/audit/audit-verifier';
 import { type DevStack, startDevStack } from '../../src/dev/dev-stack';
 import type { Receipt } from '../../workflows/contract';
@@ -34,9 +34,9 @@ async function connect(): Promise<Client> {
   return connected;
 }
 
-function pod(name: string, known: AuditEvent[] = []): AuditPostgres {
+function pod(name: string, known: AuditEvent[] = [], url = stack.postgres.url): AuditPostgres {
   const record = new AuditPostgres({
-    url: stack.postgres.url,
+    url,
     region: 'us-east',
     pod: name,
     version: '1',
@@ -160,6 +160,18 @@ test('etcd away keeps no entry from being written; its receipts come later', asy
   isAway = false;
   await untilWritten(3);
   expect(problems).toEqual([]);
+});
+
+test('pods that may only INSERT and SELECT append to a table that somebody else has made', async () => {
+  await client.query(auditTable);
+  await client.query('DROP ROLE IF EXISTS auditor; CREATE ROLE auditor LOGIN');
+  await client.query('GRANT SELECT, INSERT ON baton_audit TO auditor');
+  const record = pod('a', [], stack.postgres.url.replace('baton@', 'auditor@'));
+  record.append(tenure(1));
+  await record.close();
+  expect(problems).toEqual([]);
+  expect(await verify()).toMatchObject({ problem: null, lines: 2 });
+  await client.query('DROP OWNED BY auditor; DROP ROLE auditor');
 });
 
 test('a pod that is frozen while it appends keeps the others waiting for a bounded time', async () => {

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { TestSystem } from '../support/test-system';
 
 jest.setTimeout(240_000);
@@ -38,6 +40,13 @@ test('a group of locks moves together under load, and is refused as a whole', as
     overlaps: 0,
     tokensMonotonic: true,
   });
+  // Both groups belong to either lock, and to no other.
+  const groupsOf = async (lock: string): Promise<number> => {
+    const folder = join(system.folder, `histories-${lock}`);
+    await system.baton('export-histories', folder, '--lock', lock);
+    return readdirSync(folder).filter((name) => name.startsWith('baton-group')).length;
+  };
+  expect(await Promise.all(system.locks.map(groupsOf))).toEqual([2, 2]);
 });
 
 test('a drill goes there and back, and a scheduled switch happens at its time', async () => {
