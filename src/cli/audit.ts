@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
-import { type CommandSpec, jsonOption, parseCommand, UsageError } from './command-line';
+import { type CommandSpec, jsonOption, type Options, runParsed, UsageError } from './command-line';
 
 const spec = {
   name: 'audit verify',
@@ -17,11 +17,10 @@ const spec = {
 export async function run([verb, ...argv]: string[]): Promise<number> {
   if (verb !== 'verify' && verb !== '--help' && verb !== '-h')
     throw new UsageError(`baton audit ${verb ?? ''} is not a command; there is baton audit verify FILE`);
-  const options = parseCommand(spec, verb === 'verify' ? argv : ['--help']);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+  return runParsed(spec, verb === 'verify' ? argv : ['--help'], work);
+}
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { argument: file = '', head, json } = options;
   if (head !== undefined && !/^[\da-f]{64}$/.test(head))
     throw new UsageError(`--head is ${head}: must be 64 hexadecimal digits`);
