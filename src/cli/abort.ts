@@ -1,5 +1,5 @@
 import type { Aborted } from '../client/baton-client';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { forEachLock, lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 const spec = {
@@ -16,12 +16,9 @@ const spec = {
     'Exit code 0 when it was undone, 1 when there was nothing to undo or the hand-over came first; then it says so.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { reason, by = whoAmI(), switch: switchId, json } = options;
   return withClient(options, async (client, locks) => {
     type Outcome = Omit<Aborted, 'switchId' | 'result'> & {

@@ -1,4 +1,4 @@
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { configOption, jsonOption, type Options, runParsed } from './command-line';
 import { forEachLock, lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 const texts = {
@@ -13,14 +13,13 @@ const texts = {
   },
 } as const;
 
+type Answer = keyof typeof texts;
+
 /** The two answers to a switch of a lock with `approvalWithinMs`. */
-export async function run(name: keyof typeof texts, argv: string[]): Promise<number> {
-  const spec = { name, ...texts[name], options: approveOptions } satisfies CommandSpec;
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (name: Answer, argv: string[]): Promise<number> =>
+  runParsed({ name, ...texts[name], options: approveOptions }, argv, (options) => answer(name, options));
+
+async function answer(name: Answer, options: Options<{ options: typeof approveOptions }>): Promise<number> {
   const { reason, by = whoAmI(), switch: switchId, json } = options;
   return withClient(options, async (client, locks) => {
     const answers = await forEachLock(

@@ -6,7 +6,8 @@ import {
   type CommandSpec,
   configOption,
   jsonOption,
-  parseCommand,
+  type Options,
+  runParsed,
   UsageError,
 } from './command-line';
 
@@ -34,11 +35,10 @@ export async function run([verb, ...argv]: string[]): Promise<number> {
     throw new UsageError(
       `baton audit ${verb ?? ''} is not a command; there are baton audit verify FILE and baton audit schema`,
     );
-  const options = parseCommand(spec, verb === 'verify' ? argv : ['--help']);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+  return runParsed(spec, verb === 'verify' ? argv : ['--help'], work);
+}
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { argument = '', head, json } = options;
   if (head !== undefined && !/^[\da-f]{64}$/.test(head))
     throw new UsageError(`--head is ${head}: must be 64 hexadecimal digits`);
@@ -58,12 +58,12 @@ const schemaSpec = {
   options: {},
 } as const satisfies CommandSpec;
 
-async function printSchema(argv: string[]): Promise<number> {
-  const options = parseCommand(schemaSpec, argv);
-  const { auditTable } = await import('../audit/audit-table.js');
-  console.log('help' in options ? options.help : auditTable.trim());
-  return 0;
-}
+const printSchema = (argv: string[]): Promise<number> =>
+  runParsed(schemaSpec, argv, async () => {
+    const { auditTable } = await import('../audit/audit-table.js');
+    console.log(auditTable.trim());
+    return 0;
+  });
 
 async function configuredRecord(file: string | undefined): Promise<string> {
   const { loadConfig } = await import('../config/load-config.js');

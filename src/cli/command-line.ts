@@ -24,7 +24,7 @@ export interface OptionSpec {
 export interface CommandSpec<O extends Record<string, OptionSpec> = Record<string, OptionSpec>> {
   name: string;
   summary: string;
-  /** The one argument without a name, as `REGION`; unless `optional`, it must be given. */
+  /** The one argument without a name, as `REGION`; it must be given unless it is optional. */
   argument?: { value: string; help: string; optional?: true };
   options: O;
   /** Lines below the options. */
@@ -49,6 +49,26 @@ export const jsonOption = {
   json: { help: 'print one line of JSON' },
 } as const satisfies Record<string, OptionSpec>;
 
+type Parsed<O extends Record<string, OptionSpec>> = OptionValues<O> & { argument?: string };
+/** What a command's work gets. */
+export type Options<S extends Pick<CommandSpec, 'options'>> = Parsed<S['options']>;
+
+/**
+ * Runs a command's work with its arguments taken apart; `--help` prints the help instead, and is no failure.
+ *
+ * @throws UsageError naming the argument, before anything is done.
+ */
+export async function runParsed<O extends Record<string, OptionSpec>>(
+  spec: CommandSpec<O>,
+  argv: string[],
+  work: (options: Parsed<O>) => Promise<number>,
+): Promise<number> {
+  const options = parseCommand(spec, argv);
+  if (!('help' in options)) return work(options);
+  console.log(options.help);
+  return 0;
+}
+
 /**
  * Takes a command's arguments apart, or gives its help text when that was asked for.
  *
@@ -57,7 +77,7 @@ export const jsonOption = {
 export function parseCommand<O extends Record<string, OptionSpec>>(
   spec: CommandSpec<O>,
   argv: string[],
-): (OptionValues<O> & { argument?: string }) | { help: string } {
+): Parsed<O> | { help: string } {
   const names = [...Object.keys(spec.options), 'help'];
   const { values, tokens } = parseArgs({
     args: argv,
@@ -78,9 +98,9 @@ export function parseCommand<O extends Record<string, OptionSpec>>(
   });
   if (values.help === true) return { help: helpText(spec) };
   const seen = new Set<string>();
-  let argument = '';
+  let argument: string | undefined;
   for (const token of tokens) {
-    if (token.kind === 'positional' && spec.argument && argument === '') {
+    if (token.kind === 'positional' && spec.argument && argument === undefined && token.value !== '') {
       argument = token.value;
       continue;
     }
@@ -100,7 +120,7 @@ export function parseCommand<O extends Record<string, OptionSpec>>(
     throw new UsageError(
       `${missing.map(([name, { value }]) => `--${name} ${value}`).join(' and ')} must be given (baton ${spec.name} --help)`,
     );
-  if (spec.argument && !spec.argument.optional && argument === '')
+  if (spec.argument && argument === undefined && !spec.argument.optional)
     throw new UsageError(`${spec.argument.value} must be given: baton ${spec.name} ${spec.argument.value}`);
   const given = Object.fromEntries(
     Object.entries(spec.options).map(([name, { value, multiple }]) => [
@@ -108,7 +128,7 @@ export function parseCommand<O extends Record<string, OptionSpec>>(
       values[name] ?? (value === undefined ? false : multiple === true ? [] : undefined),
     ]),
   ) as OptionValues<O>;
-  return spec.argument ? { ...given, argument } : given;
+  return argument === undefined ? given : { ...given, argument };
 }
 
 function checkValue(option: OptionSpec, rawName: string, value: string | undefined): void {
@@ -134,5 +154,17 @@ export function helpText({ name, summary, argument, options, notes }: CommandSpe
     rows.unshift([`  ${argument.value}`, `${argument.help}${argument.optional ? '' : ' (must be given)'}`]);
   const width = Math.max(...rows.map(([left = '']) => left.length)) + 2;
   const lines = rows.map(([left = '', right = '']) => `${left.padEnd(width)}${right}`);
-  return [`baton ${name}: ${summary}`, '', ...lines, ...(notes === undefined ? [] : ['', notes])].join('\n');
+  const needed = Object.entries(options)
+    .filter(([, { required }]) => required)
+    .map(([option, { value }]) => ` --${option} ${value}`);
+  const shown = argument ? ` ${argument.optional ? `[${argument.value}]` : argument.value}` : '';
+  const usage = `usage: baton ${name}${shown}${needed.join('')} [options]`;
+  return [
+    `baton ${name}: ${summary}`,
+    '',
+    usage,
+    '',
+    ...lines,
+    ...(notes === undefined ? [] : ['', notes]),
+  ].join('\n');
 }

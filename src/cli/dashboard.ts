@@ -1,5 +1,5 @@
 import { ConfigError } from '../config/config-error';
-import { CommandError, type CommandSpec, configOption, parseCommand } from './command-line';
+import { CommandError, type CommandSpec, configOption, type Options, runParsed } from './command-line';
 import { serverTlsOf, tlsOptions } from './server-tls';
 import { withClient } from './operator-command';
 
@@ -30,12 +30,9 @@ const spec = {
     'Each action stands in the receipt with its name, and as one line on standard output.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { host = '127.0.0.1', port = String(defaultPort) } = options;
   const [{ startDashboard }, { isLoopback }, { readTokenFile }] = await Promise.all([
     import('../dashboard/dashboard.js'),

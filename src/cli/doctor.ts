@@ -1,6 +1,6 @@
 import type { Finding } from '../doctor/finding';
 import { chosenLocks } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption } from './operator-command';
 import { counted } from './table';
 
@@ -22,12 +22,9 @@ const spec = {
     'Exit code 0 without an error, 1 with one.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const [{ loadConfig }, { Servers }, { examine }] = await Promise.all([
     import('../config/load-config.js'),
     import('../client/servers.js'),

@@ -1,7 +1,14 @@
 import type { DrillOptions } from '../client/drill-options';
 import type { CrashDrillReport, DrillReport, PlannedDrillReport } from '../../workflows/operations-contract';
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import {
+  type CommandSpec,
+  configOption,
+  jsonOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { whoAmI, whoOptions, withClient } from './operator-command';
 import { readScheduleTime, scheduleOptions } from './schedule-time';
 import { fields } from './table';
@@ -29,12 +36,9 @@ const spec = {
     'It runs as a workflow of its own: Ctrl-C ends the waiting, not the drill. When somebody else changes the holder\nmeanwhile, the drill ends and leaves it alone. Exit code 0 when it passed. With --crash the pod dies with all its\nprocesses, and with every lock that it holds; it refuses unless another candidate stands ready.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { lock, json } = options;
   const drill = readDrill({ ...options, returnAfter: options['return-after'] });
   const time = readScheduleTime(options);

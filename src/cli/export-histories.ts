@@ -1,4 +1,4 @@
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption, withClient } from './operator-command';
 import { counted } from './table';
 
@@ -11,12 +11,9 @@ const spec = {
     'For baton replay DIR, with the version that is to be deployed next. Run it before the retention ends.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { argument: folder = '', json } = options;
   return withClient(options, async (client, locks) => {
     const names = locks.map(({ name }) => name);

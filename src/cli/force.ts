@@ -1,6 +1,13 @@
 import type { ForceDone } from '../client/baton-client';
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import {
+  type CommandSpec,
+  configOption,
+  jsonOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { forEachLock, lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 import { receiptText } from './receipt-text';
 
@@ -20,12 +27,9 @@ const spec = {
     'The old holder cannot extend its lease any more; nobody starts before its deadline has passed, one TTL and a second\nat most. With --now nobody waits: messages that it still works on may be processed twice, and the receipt says so.\nWith\nregions.<region>.managementUrl the broker closes its connections at once. For a holder that answers use baton switch.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { to, reason, by = whoAmI(), now, json } = options;
   const acceptDuplicates = options['accept-duplicates'];
   if (now && !acceptDuplicates)

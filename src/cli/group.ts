@@ -1,5 +1,12 @@
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import {
+  type CommandSpec,
+  configOption,
+  jsonOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { whoAmI, whoOptions, withClient } from './operator-command';
 import { table } from './table';
 
@@ -22,12 +29,9 @@ const spec = {
     'All preflights come first; one that fails refuses the group, with nothing touched. A lock that cannot be switched, and\nan abort, bring those that have moved back, the last one first. It runs as a workflow of its own: Ctrl-C ends the\nwaiting, not the group. Exit code 0 when all have moved.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { to, reason, by = whoAmI(), id, json } = options;
   const action = actions.find((each) => each === options.argument);
   if (action === undefined)

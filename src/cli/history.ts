@@ -1,5 +1,12 @@
 import type { Receipt } from '../../workflows/contract';
-import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import {
+  type CommandSpec,
+  configOption,
+  jsonOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { lockOption, withClient } from './operator-command';
 import { table } from './table';
 import { readDate, readSpan } from './time-text';
@@ -18,12 +25,9 @@ const spec = {
     "The receipts in etcd, oldest first: the newest thousand of each lock, also of runs that Temporal no longer has.\nThe gap is from the last message there to the first one here; across machines it includes their clocks' difference.",
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   if (options.csv && options.json) throw new UsageError('--csv and --json cannot be given together');
   const since = options.since === undefined ? undefined : readSince(options.since, Date.now());
   return withClient(options, async (client, locks) => {

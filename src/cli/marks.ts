@@ -1,6 +1,6 @@
 import type { BatonClient, Marking, Who } from '../client/baton-client';
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 
 interface MarkCommand {
@@ -63,14 +63,16 @@ export async function run(name: string, argv: string[]): Promise<number> {
     options: markOptions,
     notes,
   };
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+  return runParsed(spec, argv, (options) => mark(command, options));
+}
+
+async function mark(
+  command: MarkCommand,
+  options: Options<{ options: typeof markOptions }>,
+): Promise<number> {
   const { argument: region = '', reason, by = whoAmI(), json } = options;
   return withClient(options, async (client, locks) => {
-    if (ofRegion) checkRegion(client.config, 'REGION', region);
+    if (command.ofRegion) checkRegion(client.config, 'REGION', region);
     const marks: Marking[] = [];
     for (const { name: lock } of locks) marks.push(await command.set(client, lock, region, { reason, by }));
     if (json) console.log(JSON.stringify({ marks }));

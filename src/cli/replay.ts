@@ -1,5 +1,5 @@
-import { CommandError, type CommandSpec, jsonOption, parseCommand } from './command-line';
 import type { PayloadEncryption } from '../config/config';
+import { CommandError, type CommandSpec, jsonOption, type Options, runParsed } from './command-line';
 import { counted } from './table';
 
 const spec = {
@@ -18,12 +18,9 @@ const spec = {
     'workflows that run now would come to a halt under it.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { argument: folder = '', json } = options;
   const [{ readHistories }, { replayHistories }] = await Promise.all([
     import('../temporal/history-archive.js'),

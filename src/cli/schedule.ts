@@ -1,5 +1,12 @@
 import type { Scheduled } from '../client/operations';
-import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import {
+  type CommandSpec,
+  configOption,
+  jsonOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { withClient } from './operator-command';
 import { table } from './table';
 
@@ -14,12 +21,9 @@ const spec = {
   },
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { argument: action, id, json } = options;
   if (action !== 'list' && action !== 'cancel')
     throw new UsageError(`baton schedule takes list or cancel, not "${action}"`);

@@ -1,5 +1,5 @@
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption, withClient } from './operator-command';
 
 const spec = {
@@ -15,12 +15,9 @@ const spec = {
     "The region's pods (baton worker) then stand for the locks. Run it for every region at each deployment.",
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { region, json } = options;
   return withClient(options, async (client, locks) => {
     checkRegion(client.config, '--region', region);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption, withClient } from './operator-command';
 import { statusText } from './status-text';
 
@@ -18,12 +18,9 @@ const spec = {
 
 const watchPauseMs = 1000;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   return withClient(options, async (client, locks) => {
     for (;;) {
       const report = await client.status(locks.map(({ name }) => name));

@@ -5,7 +5,14 @@ import { NotSwitchedError, UnsettledError } from '../client/errors';
 import { isExpected } from '../client/expected-error';
 import { couldSwitch } from '../client/preflight';
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand, UsageError } from './command-line';
+import {
+  type CommandSpec,
+  configOption,
+  jsonOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { lockOption, whoAmI, whoOptions, withClient } from './operator-command';
 import { preflightText } from './preflight-text';
 import { receiptText } from './receipt-text';
@@ -42,12 +49,9 @@ interface LockSwitch {
   steps: StepRecord[];
 }
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { to, reason, timeout, json, by = whoAmI() } = options;
   if (options['dry-run'])
     return withClient(options, async (client, locks) => {

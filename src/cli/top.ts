@@ -1,4 +1,4 @@
-import { type CommandSpec, configOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, type Options, runParsed } from './command-line';
 import { lockOption, withClient } from './operator-command';
 import { awayLines, topFrame, topLine } from './top-text';
 
@@ -16,12 +16,9 @@ const lineMs = 2_000;
 const enter = '\u001b[?1049h\u001b[?25l';
 const leave = '\u001b[?25h\u001b[?1049l';
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { DashboardFeed } = await import('../dashboard/dashboard-feed.js');
   return withClient(options, async (client, locks) => {
     const feed = new DashboardFeed({ client, locks: locks.map(({ name }) => name) });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Comparison } from '../verify/lock-views';
 import { chosenLocks } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption } from './operator-command';
 import { type Aged, verifyText } from './verify-text';
 
@@ -25,12 +25,9 @@ const againMs = 1_000;
 /** A broker's list of consumers is up to five seconds old. */
 const settleMs = 10_000;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const [{ loadConfig }, { Servers }, { readViews }] = await Promise.all([
     import('../config/load-config.js'),
     import('../client/servers.js'),

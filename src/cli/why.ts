@@ -1,6 +1,6 @@
 import { couldSwitch } from '../client/preflight';
 import { checkRegion } from './chosen-locks';
-import { type CommandSpec, configOption, jsonOption, parseCommand } from './command-line';
+import { type CommandSpec, configOption, jsonOption, type Options, runParsed } from './command-line';
 import { lockOption, withClient } from './operator-command';
 import { preflightText } from './preflight-text';
 
@@ -13,12 +13,9 @@ const spec = {
     'Runs every check of a switch and changes nothing. Exit code 0 when the region holds the lock or could take it over.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const region = options.argument ?? '';
   return withClient(options, async (client, locks) => {
     checkRegion(client.config, 'REGION', region);

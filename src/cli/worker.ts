@@ -2,7 +2,14 @@ import os from 'node:os';
 import type { Config } from '../config/config';
 import { ConfigError } from '../config/config-error';
 import { namePattern, nameRule } from '../config/schema';
-import { CommandError, type CommandSpec, configOption, parseCommand, UsageError } from './command-line';
+import {
+  CommandError,
+  type CommandSpec,
+  configOption,
+  type Options,
+  runParsed,
+  UsageError,
+} from './command-line';
 import { chosenLocks } from './chosen-locks';
 
 const spec = {
@@ -25,12 +32,9 @@ const spec = {
     'Logs are JSON lines on standard output.',
 } as const satisfies CommandSpec;
 
-export async function run(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const region = options.region ?? (process.env.BATON_REGION || undefined);
   if (region === undefined) throw new UsageError('--region REGION must be given, or BATON_REGION set');
   const podName = checkedPodName(options.pod);

@@ -48,7 +48,7 @@ export const overrides: readonly Override[] = [
 
 const brokerVariable = 'BATON_RABBITMQ_URL';
 /** Variables that each region has, its name appended; those of the pod's own broker also without. */
-const regionVariables: readonly { common: string; setting: string; secret?: true; own?: true }[] = [
+export const regionVariables: readonly { common: string; setting: string; secret?: true; own?: true }[] = [
   { common: brokerVariable, setting: 'amqpUrl', secret: true, own: true },
   { common: 'BATON_RABBITMQ_CA_FILE', setting: 'caFile', own: true },
   { common: 'BATON_RABBITMQ_CERT_FILE', setting: 'certFile', own: true },

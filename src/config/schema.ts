@@ -250,16 +250,22 @@ export function settingNames(path: readonly PropertyKey[]): string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }
 
-/** Every setting as `locks.<lock>.queue.name`. */
-export function settingPaths(schema: z.core.$ZodType = fileSchema, path = ''): string[] {
-  const bare = unwrap(schema);
+/** Every setting with its schema, as `locks.<lock>.queue.name`; those of a list's elements as `hooks[].name`. */
+export function everySetting(
+  schema: z.core.$ZodType = fileSchema,
+  path = '',
+): { path: string; schema: z.core.$ZodType }[] {
+  const bare = unwrap(schema)!;
   if (bare instanceof z.ZodObject)
     return Object.entries(bare.shape as z.core.$ZodShape).flatMap(([name, inner]) =>
-      settingPaths(inner, path === '' ? name : `${path}.${name}`),
+      everySetting(inner, path === '' ? name : `${path}.${name}`),
     );
   if (bare instanceof z.ZodRecord)
-    return settingPaths(bare.valueType, `${path}.<${path.split('.').at(-1)?.replace(/s$/, '')}>`);
-  return [path];
+    return everySetting(bare.valueType, `${path}.<${path.split('.').at(-1)?.replace(/s$/, '')}>`);
+  const own = { path, schema: bare };
+  if (bare instanceof z.ZodArray && unwrap(bare.element) instanceof z.ZodObject)
+    return [own, ...everySetting(bare.element, `${path}[]`)];
+  return [own];
 }
 
 function unwrap(schema: z.core.$ZodType | undefined): z.core.$ZodType | undefined {

@@ -60,6 +60,10 @@ export class DemoPod {
     if (this.child?.pid === undefined) throw new Error(`pod ${this.name} does not run`);
     return this.child.pid;
   }
+  /** At least once: there is a log. */
+  get hasStarted(): boolean {
+    return this.boots > 0;
+  }
   /** What stands in the environment of every process of the present boot. */
   get environmentMark(): string {
     return `${MARK}=${this.mark}`;

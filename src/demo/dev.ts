@@ -1,5 +1,5 @@
 /** `baton dev`: the demo's system, kept up until Ctrl-C for trying things out. */
-import { type CommandSpec, parseCommand } from '../cli/command-line';
+import { type CommandSpec, type Options, runParsed } from '../cli/command-line';
 import { DemoSystem } from './demo-system';
 import { Interruption } from './interruption';
 import { count } from './live-view';
@@ -17,12 +17,9 @@ const spec = {
 } as const satisfies CommandSpec;
 
 /** @returns the exit code; nothing is left behind by then. Ctrl-C is how it ends well. */
-export async function runDev(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const runDev = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const rate = Number(options.rate ?? 20);
   const interruption = new Interruption();
   let system: DemoSystem | undefined;

@@ -29,6 +29,8 @@ export interface Execution {
    * until the last line of that process.
    */
   endNs: bigint | null;
+  /** The handler rejected: it worked until `endNs`, and the message counts as not finished. */
+  failed?: true;
 }
 
 export interface Holder {
@@ -85,7 +87,7 @@ const ACK_ON_ITS_WAY_NS = 1_000_000_000n;
 export function checkLedger(evidence: LedgerEvidence): Verdict {
   const executions = evidence.processes.flatMap(executionsOf);
   executions.sort((a, b) => compare(a.startNs, b.startNs) || a.token - b.token);
-  const finished = new Set(executions.filter(({ endNs }) => endNs !== null).map(({ seq }) => seq));
+  const finished = new Set(executions.filter(isFinished).map(({ seq }) => seq));
   const published = new Set(evidence.published);
   return {
     published: published.size,
@@ -117,10 +119,13 @@ function executionsOf({ pid, records }: LedgerProcess): Execution[] {
       if (!execution) throw new Error(`message ${record.seq} ended in process ${pid} without having started`);
       if (waiting?.length === 0) open.delete(key);
       execution.endNs = record.t;
+      if (record.event === 'fail') execution.failed = true;
     }
   }
   return executions;
 }
+
+const isFinished = ({ endNs, failed }: Execution): boolean => endNs !== null && !failed;
 
 function placeOf({ seq, token, region, pod }: LedgerRecord) {
   return { seq, token, region, pod };
@@ -137,7 +142,7 @@ function findDuplicates(executions: Execution[], { deaths, concurrency }: Ledger
 
   const bySeq = new Map<number, Execution[]>();
   for (const execution of executions) {
-    if (execution.endNs === null) continue;
+    if (!isFinished(execution)) continue;
     const times = bySeq.get(execution.seq);
     if (times) times.push(execution);
     else bySeq.set(execution.seq, [execution]);

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 
 /** One line. `t` is `process.hrtime.bigint()`: one clock for all processes of a machine. */
 export interface LedgerRecord {
-  event: 'start' | 'end';
+  /** `fail`: the handler rejected, and the message comes again. */
+  event: 'start' | 'end' | 'fail';
   seq: number;
   token: number;
   region: string;
@@ -90,7 +91,11 @@ export function readLedger(folder: string): LedgerProcess[] {
 
 function parseRecord(line: string): LedgerRecord {
   const { e, seq, token, region, pod, t, wall } = JSON.parse(line) as Record<string, unknown>;
-  if ((e !== 'start' && e !== 'end') || typeof seq !== 'number' || typeof token !== 'number') {
+  if (
+    (e !== 'start' && e !== 'end' && e !== 'fail') ||
+    typeof seq !== 'number' ||
+    typeof token !== 'number'
+  ) {
     throw new Error(`not a ledger line: ${line}`);
   }
   return {

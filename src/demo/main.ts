@@ -1,6 +1,6 @@
 /** `npm run demo`: two regions, switches and kills under load, and a verdict from the handlers' own ledger. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type CommandSpec, parseCommand, UsageError } from '../cli/command-line';
+import { type CommandSpec, type Options, runParsed, UsageError } from '../cli/command-line';
 import { judge, reportChanges, type ReportInput, reportJson, reportText } from './demo-report';
 import { DemoScenario } from './demo-scenario';
 import { concurrency, DemoSystem, regions } from './demo-system';
@@ -31,12 +31,9 @@ const spec = {
 } as const satisfies CommandSpec;
 
 /** @returns the exit code; nothing is left behind by then. */
-export async function runDemo(argv: string[]): Promise<number> {
-  const options = parseCommand(spec, argv);
-  if ('help' in options) {
-    console.log(options.help);
-    return 0;
-  }
+export const runDemo = (argv: string[]): Promise<number> => runParsed(spec, argv, work);
+
+async function work(options: Options<typeof spec>): Promise<number> {
   const { json, keep } = options;
   const leaseTtlMs = Number(options.ttl ?? 5) * 1000;
   const out = json ? process.stderr : process.stdout;

@@ -97,7 +97,7 @@ export class Observer {
 
   private note(pid: number, { event, seq, region, pod, token, wall }: LedgerRecord): void {
     if (!this.working || token >= this.working.token) this.working = { region, pod, token, pid };
-    if (event === 'start') return;
+    if (event !== 'end') return;
     this.finished.add(seq);
     this.processedIn.set(region, (this.processedIn.get(region) ?? 0) + 1);
     const second = Math.floor(wall / 1000);

@@ -29,16 +29,18 @@ export class Publisher {
     private readonly queue: string,
     private readonly onTrouble: (problem: string) => void,
     private nextSeq: number,
+    private readonly bodyOf: (seq: number) => unknown,
   ) {}
 
-  /** The messages are numbered from `firstSeq` on. */
+  /** The messages are numbered from `firstSeq` on; `bodyOf` gives the content that becomes JSON. */
   static async connect(
     url: string,
     queue: string,
     onTrouble: (problem: string) => void,
     firstSeq = 1,
+    bodyOf: (seq: number) => unknown = (seq) => ({ seq }),
   ): Promise<Publisher> {
-    const publisher = new Publisher(url, queue, onTrouble, firstSeq);
+    const publisher = new Publisher(url, queue, onTrouble, firstSeq, bodyOf);
     await publisher.open();
     return publisher;
   }
@@ -83,7 +85,7 @@ export class Publisher {
 
   private publish(channel: ConfirmChannel, seq: number): void {
     this.unconfirmed++;
-    const body = Buffer.from(JSON.stringify({ seq }));
+    const body = Buffer.from(JSON.stringify(this.bodyOf(seq)));
     const options = {
       persistent: true,
       mandatory: true,

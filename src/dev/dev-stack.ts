@@ -2,6 +2,8 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdCluster, type ServerCertificate, startEtcdCluster } from './etcd-server';
+import { checkPrograms } from './find-program';
+import { givable, neededPrograms } from './given-servers';
 import { startPostgresServer, type PostgresServer } from './postgres-server';
 import { startRabbitmqServer, type RabbitmqServer } from './rabbitmq-server';
 import { Reaper } from './reaper';
@@ -160,10 +162,11 @@ export class DevStack {
  * A server whose address is in the environment is used instead of starting one: BATON_DEV_ETCD (`host:port`, several
  * separated by commas), BATON_DEV_RABBITMQ (`amqp://…`), BATON_DEV_TEMPORAL (`host:port`).
  *
- * @throws ServerStartError with the server's command and the end of its log; everything is stopped then.
+ * @throws Error naming each program that is missing, before anything is started; ServerStartError with the server's command and the end of its log; everything is stopped then.
  */
 export async function startDevStack(options: DevStackOptions = {}): Promise<DevStack> {
   const { servers = ['etcd', 'rabbitmq', 'temporal'], dataDir, onProgress = () => {} } = options;
+  checkPrograms(neededPrograms(servers));
   const reaper = new Reaper();
   const folder = dataDir ?? mkdtempSync(join(tmpdir(), 'baton-'));
   if (dataDir === undefined) reaper.watchFolder(folder);
@@ -194,7 +197,7 @@ async function startServer(
   mkdirSync(own.folder, { recursive: true });
   switch (kind) {
     case 'etcd': {
-      const given = process.env['BATON_DEV_ETCD'];
+      const given = process.env[givable.etcd.variable];
       if (given) {
         stack.etcdAddresses = given.split(',').map((address) => address.trim());
         return given;
@@ -212,7 +215,7 @@ async function startServer(
       return cluster.addresses.join(', ');
     }
     case 'rabbitmq': {
-      const given = process.env['BATON_DEV_RABBITMQ'];
+      const given = process.env[givable.rabbitmq.variable];
       if (given) {
         stack.rabbitmqUrl = given;
         return given;
@@ -224,7 +227,7 @@ async function startServer(
       return server.url;
     }
     case 'temporal': {
-      const given = process.env['BATON_DEV_TEMPORAL'];
+      const given = process.env[givable.temporal.variable];
       if (given) {
         stack.temporalAddress = given;
         return given;

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { environmentWithout, type ServerCertificate } from './etcd-server';
-import { findProgram } from './find-program';
+import { findProgram, rabbitmqFolders } from './find-program';
 import { freePorts } from './free-port';
 import { acceptsConnections, Server, startOnFreePorts, type Command, type ServerOptions } from './server';
 
@@ -121,7 +121,7 @@ export class RabbitmqServer extends Server {
 
   /** Runs `rabbitmqctl` on this node; takes a second or two. @returns its output. @throws with its error output. */
   async ctl(...args: string[]): Promise<string> {
-    const program = findProgram('rabbitmqctl', ['/usr/lib/rabbitmq/bin']);
+    const program = findProgram('rabbitmqctl', rabbitmqFolders);
     const environment = this.ctlEnvironment;
     const { stdout } = await promisify(execFile)(program, ['--quiet', ...args], {
       env: environment,
@@ -151,7 +151,7 @@ export class RabbitmqServer extends Server {
     writeFileSync(inFolder('enabled_plugins'), `[${plugins.join(',')}].\n`);
     return {
       // Debian's wrapper on PATH changes the user; this is what it wraps. Elsewhere the one on PATH is the same.
-      program: findProgram('rabbitmq-server', ['/usr/lib/rabbitmq/bin']),
+      program: findProgram('rabbitmq-server', rabbitmqFolders),
       args: [],
       environment: {
         ...environmentWithout('RABBITMQ'),

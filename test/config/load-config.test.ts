@@ -1,7 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { settingPaths } from '../../src/config/schema';
-import { overrides } from '../../src/config/environment';
 import { ConfigFolder, minimal } from './config-file';
 
 const folder = new ConfigFolder();
@@ -395,14 +393,4 @@ test('where a secret was read from is kept, so that it can be read again', () =>
     amqpUrl: 'amqp://user:one@broker',
     amqpUrlFile: file,
   });
-});
-
-test('every setting and every variable stands in docs/configuration.md', () => {
-  const doc = readFileSync(path.resolve(__dirname, '../../docs/configuration.md'), 'utf8');
-  const missing = settingPaths()
-    .filter((setting) => !setting.startsWith('defaults.'))
-    .map((setting) => setting.replace('locks.<lock>.', ''))
-    .filter((setting) => !doc.includes(`\`${setting}\``));
-  expect(missing).toEqual([]);
-  expect(overrides.map(({ variable }) => variable).filter((variable) => !doc.includes(variable))).toEqual([]);
 });

@@ -54,6 +54,29 @@ const clean: Work[] = [
 ];
 
 describe('the ledger checker', () => {
+  /** Message 1 fails at first under token 10, and is then worked on for good, there or elsewhere. */
+  const withFailure = (again: Work): LedgerProcess[] => {
+    const [failed] = processesOf([{ pid: 1, token: 10, runs: [[1, 0, 2]] }]);
+    failed!.records[1]!.event = 'fail';
+    const rest = processesOf([again])[0]!;
+    return again.pid === 1 ? [{ pid: 1, records: [...failed!.records, ...rest.records] }] : [failed!, rest];
+  };
+
+  it('takes a failed call for work that has ended and finished nothing', () => {
+    const [here, elsewhere]: Work[] = [
+      { pid: 1, token: 10, runs: [[1, 3, 5]] }, // prettier-ignore
+      { pid: 2, token: 20, runs: [[1, 3, 5]] }, // prettier-ignore
+    ];
+    for (const again of [here!, elsewhere!]) {
+      const verdict = check([again], { processes: withFailure(again) });
+      expect(verdict).toMatchObject({ lost: [], duplicates: [], overlaps: 0, cutOff: 0, processed: 1 });
+    }
+    const alone = check([here!], {
+      processes: withFailure(here!).map(({ pid, records }) => ({ pid, records: records.slice(0, 2) })),
+    });
+    expect(alone).toMatchObject({ lost: [1], processed: 0 });
+  });
+
   it('finds nothing wrong with a clean switch, and measures its gap', () => {
     const verdict = check(clean, { receipts: [receipt(20, 'switch'), receipt(10, 'first')] });
     expect(verdict).toMatchObject({ published: 5, processed: 5, lost: [], duplicates: [], overlaps: 0 });
