@@ -12,7 +12,8 @@ const shared = {
 
 /**
  * `fast` waits more than it computes and runs four files at a time; `serial` measures times or needs the machine for
- * itself. `npm test` runs one after the other (scripts/run-tests.mjs).
+ * itself. `npm test` runs one after the other (scripts/run-tests.mjs). `kubernetes` (`npm run test:kubernetes`) needs
+ * programs that take minutes to build.
  */
 module.exports = {
   // Not in the temporary folder, which is another one in every run (test/support/test-environment.ts).
@@ -23,8 +24,17 @@ module.exports = {
       ...shared,
       displayName: 'fast',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/test/serial/'],
+      testPathIgnorePatterns: [
+        '<rootDir>/test/serial/',
+        '<rootDir>/test/kubernetes/',
+        '<rootDir>/test/nomad/',
+      ],
     },
     { ...shared, displayName: 'serial', testMatch: ['<rootDir>/test/serial/**/*.test.ts'] },
+    {
+      ...shared,
+      displayName: 'kubernetes',
+      testMatch: ['<rootDir>/test/kubernetes/**/*.test.ts', '<rootDir>/test/nomad/**/*.test.ts'],
+    },
   ].map((project) => ({ ...project, cacheDirectory: '<rootDir>/node_modules/.cache/jest' })),
 };

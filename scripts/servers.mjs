@@ -69,10 +69,13 @@ const postgres = {
 /** For the clock faults of `npm run torture`, which says that it skips them where this is missing. */
 const faketime = { program: 'faketime', apt: ['faketime'] };
 
+/** Checks the units and sends what a pod tells systemd; it manages nothing here. */
+const systemd = { program: 'systemd-analyze', apt: ['systemd'] };
+
 /** Makes all servers available; with `forTests` also what only tests need. Does nothing for those that are. */
 export async function installServers({ forTests }) {
   const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
-  const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime] : [])];
+  const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime, systemd] : [])];
   const wanted = forTests ? [...servers, ...forTestsOnly] : servers;
   const missing = wanted.filter((server) => !process.env[server.address] && !isInstalled(server));
   if (missing.length === 0) return;
