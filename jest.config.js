@@ -13,7 +13,8 @@ const shared = {
 /**
  * `fast` waits more than it computes and runs four files at a time; `pods` starts real pods, which mostly wait for a
  * TTL, and runs three at a time; `serial` measures times or needs the machine for itself. `npm test` runs one project
- * after the other (scripts/run-tests.mjs).
+ * after the other (scripts/run-tests.mjs). `kubernetes` (`npm run test:kubernetes`) needs programs that take minutes to
+ * build.
  */
 module.exports = {
   // Not in the temporary folder, which is another one in every run (test/support/test-environment.ts).
@@ -24,9 +25,16 @@ module.exports = {
       ...shared,
       displayName: 'fast',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/test/pods/', '<rootDir>/test/serial/', '<rootDir>/test/images/'],
+      testPathIgnorePatterns: ['pods', 'serial', 'images', 'kubernetes', 'nomad'].map(
+        (folder) => `<rootDir>/test/${folder}/`,
+      ),
     },
     { ...shared, displayName: 'pods', testMatch: ['<rootDir>/test/pods/**/*.test.ts'] },
     { ...shared, displayName: 'serial', testMatch: ['<rootDir>/test/serial/**/*.test.ts'] },
+    {
+      ...shared,
+      displayName: 'kubernetes',
+      testMatch: ['<rootDir>/test/kubernetes/**/*.test.ts', '<rootDir>/test/nomad/**/*.test.ts'],
+    },
   ].map((project) => ({ ...project, cacheDirectory: '<rootDir>/node_modules/.cache/jest' })),
 };

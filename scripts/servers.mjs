@@ -75,10 +75,13 @@ const docker = [
 /** For the clock faults of `npm run torture`, which says that it skips them where this is missing. */
 const faketime = { program: 'faketime', apt: ['faketime'] };
 
+/** Checks the units and sends what a pod tells systemd; it manages nothing here. */
+const systemd = { program: 'systemd-analyze', apt: ['systemd'] };
+
 /** Makes all servers available; with `forTests` also what only tests need. Does nothing for those that are. */
 export async function installServers({ forTests }) {
   const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
-  const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime] : [])];
+  const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime, systemd] : [])];
   await installMissing(forTests ? [...servers, ...forTestsOnly] : servers);
 }
 

@@ -56,14 +56,17 @@ async function work(options: Options<typeof spec>): Promise<number> {
 
 async function runAgent(load: () => Config, region: string, podName: string): Promise<number> {
   const config = load();
-  const [{ Agent }, { createLogger }, { checkBeforeStart }] = await Promise.all([
+  const [{ Agent, stopLimitMs }, { createLogger }, { checkBeforeStart }, notifying] = await Promise.all([
     import('../pod/agent.js'),
     import('../telemetry/logger.js'),
     import('../doctor/start-check.js'),
+    import('../systemd/systemd-notifier.js'),
   ]);
+  const { SystemdNotifier, takeNotifyVariables } = notifying;
   const own = config.regions.find(({ name }) => name === region)!;
   const { refused, measured } = await checkBeforeStart(config, own);
   if (refused.length > 0) throw new UsageError(refused.join('\nbaton: '));
+  const notify = takeNotifyVariables(process.env, process.pid);
   const agent = new Agent({
     config,
     region,
@@ -71,11 +74,15 @@ async function runAgent(load: () => Config, region: string, podName: string): Pr
     createLogger: (pod) => createLogger({ region, pod, level: config.logLevel }),
   });
   agent.logger.info({ reason: measured }, 'configuration checked');
+  const notifier =
+    notify &&
+    new SystemdNotifier(agent, { ...notify, stopLimitMs: stopLimitMs(config), logger: agent.logger });
   const stopped = new Promise<void>((resolve, reject) => {
     const stop = (signal: NodeJS.Signals): void => {
       // The listeners watch for their parent's death and end with it; the leases run out.
       process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
       agent.stop(`the pod got ${signal}`).then(resolve, reject);
+      notifier?.stop();
     };
     const first = (signal: NodeJS.Signals): void => {
       process.off('SIGTERM', first).off('SIGINT', first);
@@ -90,13 +97,15 @@ async function runAgent(load: () => Config, region: string, podName: string): Pr
     process.exit(1);
   });
   try {
-    await agent.start();
-  } catch (error) {
-    await agent.stop('the pod could not start');
-    throw new CommandError((error as Error).message, { cause: error });
+    await agent.start().catch(async (error: Error) => {
+      await agent.stop('the pod could not start');
+      throw new CommandError(error.message, { cause: error });
+    });
+    await stopped;
+    return 0;
+  } finally {
+    await notifier?.close();
   }
-  await stopped;
-  return 0;
 }
 
 function checkedPodName(given: string | undefined): string {

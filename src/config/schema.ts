@@ -103,7 +103,9 @@ const preference = map({
 export const lockSchema = map({
   leaseTtlMs: z
     .number({ error: ttlRule })
-    .refine((ttl) => ttl % 1000 === 0 && ttl >= 2000 && ttl <= hourMs, { error: ttlRule }),
+    .multipleOf(1000, { error: ttlRule })
+    .min(2000, { error: ttlRule })
+    .max(hourMs, { error: ttlRule }),
   deadlineMarginMs: ms(500),
   keeperIntervalMs: ms(51),
   abortLeadMs: ms(0),

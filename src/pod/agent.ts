@@ -38,6 +38,10 @@ const flushLimitMs = 1_000;
 const loopCheckMs = 500;
 const loopStuckMs = 10_000;
 
+/** ms. What the end of a pod may take: the longest drain, the hand-over, and ending all that it runs. */
+export const stopLimitMs = ({ locks }: Pick<Config, 'locks'>): number =>
+  Math.max(...locks.map(({ drainLimitMs }) => drainLimitMs)) + 2 * shutdownGraceMs;
+
 export interface AgentOptions {
   config: Config;
   region: string;

@@ -11,7 +11,7 @@ import {
   statSync,
 } from 'node:fs';
 import { constants, setPriority } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { findProgram, programCache } from '../../dev/find-program';
 import { Reaper } from '../../dev/reaper';
 
@@ -46,7 +46,7 @@ export class BuiltProgram {
 
   constructor(
     private readonly name: string,
-    /** Folders below {@link sourceFolder} on which the result depends. */
+    /** Folders below {@link sourceFolder}, or absolute ones, on which the result depends. */
     private readonly sources: string[],
     /** What is said while it takes long. */
     private readonly duration: string,
@@ -91,10 +91,11 @@ export class BuiltProgram {
   private stamp(): string {
     const hash = createHash('sha256');
     for (const source of this.sources)
-      for (const file of readdirSync(join(sourceFolder, source)).toSorted())
+      for (const file of readdirSync(resolve(sourceFolder, source)).toSorted())
         hash
-          .update(`${source}/${file}\n`)
-          .update(readFileSync(join(sourceFolder, source, file)))
+          // Where the working copy is makes no difference.
+          .update(`${basename(source)}/${file}\n`)
+          .update(readFileSync(resolve(sourceFolder, source, file)))
           .update('\n');
     return hash.digest('hex').slice(0, STAMP_DIGITS);
   }
@@ -123,13 +124,13 @@ export function toolPath(name: string): string {
   }
 }
 
-/** `go build` of the main package in a folder below {@link sourceFolder}, or of another package of its module. */
+/** `go build` of the main package in a folder below {@link sourceFolder} (or an absolute one), or of another package of its module. */
 export function goBuild(folder: string, output: string, packageName = '.'): BuildStep {
   const flags = ['-trimpath', '-buildvcs=false', '-ldflags=-s -w'];
   return {
     program: toolPath('go'),
     args: ['build', ...flags, '-o', output, packageName],
-    folder: join(sourceFolder, folder),
+    folder: resolve(sourceFolder, folder),
   };
 }
 

@@ -20,7 +20,7 @@ export const bearerToken = randomBytes(16).toString('hex');
 const PROBE_LIMIT_MS = 2_000;
 
 /** Kubernetes's API server alone, with its objects in the stack's etcd: what leader election with Leases needs. */
-class KubeApiserver extends Server {
+export class KubeApiserver extends Server {
   constructor(
     private readonly port: number,
     private readonly folder: string,
