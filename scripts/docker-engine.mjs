@@ -13,9 +13,11 @@ const STOP_LIMIT_MS = 30_000;
 
 /**
  * @param {string} dataFolder Images and layers: stays, so that the next run finds them.
+ * @param {boolean} online Whether containers find names outside. Without, such a name is refused at once; with it, one
+ *   of a network that leads nowhere waits for seconds, which gRPC's clients do at each connection.
  * @returns {Promise<{env: NodeJS.ProcessEnv, folder: string, stop: () => Promise<void>}>} `env` leads every docker command to it.
  */
-export async function startDockerEngine(dataFolder) {
+export async function startDockerEngine(dataFolder, { online }) {
   mkdirSync(dataFolder, { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'baton-docker-'));
   const socket = `unix://${folder}/docker.sock`;
@@ -23,6 +25,7 @@ export async function startDockerEngine(dataFolder) {
   const options = [
     ...['--data-root', dataFolder, '--exec-root', join(folder, 'exec'), '--pidfile', join(folder, 'pid')],
     ...['--host', socket, '--bridge', 'none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'],
+    ...(online ? [] : ['--dns', '127.0.0.1']),
   ];
   const output = openSync(log, 'a');
   const engine = spawn(findProgram('dockerd'), options, {

@@ -1,7 +1,8 @@
 // `npm run test:images [-- PATTERN]`: the image, docker-compose.yml and the Swarm stack, built and run as they are on a
 // Docker engine of its own. The first time takes ten to twenty minutes (Go's compiler), the next time about eight.
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildWithGo } from './built-with-go.mjs';
@@ -9,7 +10,7 @@ import { startDockerEngine } from './docker-engine.mjs';
 import { whenInterrupted } from './interruption.mjs';
 import { cacheDir, installDocker } from './servers.mjs';
 import { buildStandIns } from './stand-in-images.mjs';
-import { endChildren, say, SetupError, step, withLock } from './step.mjs';
+import { endChildren, run, say, SetupError, step, withLock } from './step.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const composePlugin = { 'docker-compose': 'github.com/docker/compose/v2/cmd' };
@@ -43,19 +44,53 @@ try {
   process.exit(1);
 }
 
+/** First the images, with the network that building them needs; then the tests, without. */
 async function onEngine(plugins) {
+  await withEngine(plugins, { online: true }, async (env) => {
+    await buildStandIns(env);
+    await buildImages(env);
+  });
+  return interrupted ?? (await withEngine(plugins, { online: false }, runJest));
+}
+
+async function withEngine(plugins, options, work) {
   if (interrupted) return interrupted;
-  const engine = await startDockerEngine(join(cacheDir, 'images', 'docker'));
+  const engine = await startDockerEngine(join(cacheDir, 'images', 'docker'), options);
   try {
     cpSync(plugins, join(engine.folder, 'config', 'cli-plugins'), { recursive: true });
-    await buildStandIns(engine.env);
-    return interrupted ?? (await runJest(engine.env));
+    return await work(engine.env);
   } finally {
     await step('stopping the Docker engine', async () => {
       removeAll(engine.env);
       await engine.stop();
     });
   }
+}
+
+/** As `docker compose build` and `docker build` do it, on the host's network, since this engine has no other. */
+async function buildImages(env) {
+  const folder = mkdtempSync(join(tmpdir(), 'baton-build-'));
+  try {
+    const secrets = join(folder, 'env');
+    const network = join(folder, 'network.yml');
+    writeFileSync(network, 'services: { us-east-a: { build: { network: host } } }\n');
+    const files = ['--file', 'docker-compose.yml', '--file', network, '--env-file', secrets];
+    await mustRun('sh', ['deploy/docker/make-secrets.sh', secrets], env);
+    await step('building the image', () =>
+      mustRun('docker', ['compose', ...files, '--progress', 'plain', 'build', 'us-east-a'], env),
+    );
+    const example = ['--tag', 'orders-handler', 'deploy/docker/example-handler'];
+    await step("building the example's image", () =>
+      mustRun('docker', ['build', '--network', 'host', ...example], { ...env, DOCKER_BUILDKIT: '0' }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function mustRun(program, args, env) {
+  const { ok, output } = await run(program, args, { cwd: root, env });
+  if (!ok) throw new SetupError(`${program} ${args[0]}: ${output.trim().split('\n').slice(-15).join('\n')}`);
 }
 
 function runJest(env) {

@@ -22,23 +22,6 @@ export interface LedgerVerdict {
   tenures: { region: string; pod: string; token: number; gapMs: number | null }[];
 }
 
-/** Builds the image as `docker compose build` does, with the network that this machine's engine has. */
-export async function buildImage(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'baton-build-'));
-  try {
-    const env = join(folder, '.env');
-    await must('sh', ['deploy/docker/make-secrets.sh', env]);
-    const network = join(folder, 'network.yml');
-    writeFileSync(network, 'services: { us-east-a: { build: { network: host } } }\n');
-    const files = ['--file', 'docker-compose.yml', '--file', network, '--env-file', env];
-    await must('docker', ['compose', ...files, '--progress', 'plain', 'build', 'us-east-a'], {
-      limitMs: 900_000,
-    });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 /** docker-compose.yml, as it is, on ports of its own. */
 export class ComposeProject {
   readonly folder = mkdtempSync(join(tmpdir(), 'baton-compose-'));

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { LockStatus } from '../../src/client/lock-status';
 import { eventually } from '../support/eventually';
 import { command, docker, must } from './command';
-import { buildImage, pods } from './compose-project';
+import { pods } from './compose-project';
 
 const UP_LIMIT_MS = 400_000;
 const RECOVERY_LIMIT_MS = 60_000;
@@ -15,7 +15,6 @@ const folder = mkdtempSync(join(tmpdir(), 'baton-swarm-'));
 const envFile = join(folder, '.env');
 
 beforeAll(async () => {
-  await buildImage();
   await must('sh', ['deploy/docker/make-secrets.sh', envFile]);
   await docker('swarm', 'init', '--advertise-addr', '127.0.0.1', '--listen-addr', '127.0.0.1');
   const stack = await must('sh', ['deploy/docker/stack.sh', '--env-file', envFile, '--profile', 'load']);
