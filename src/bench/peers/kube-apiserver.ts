@@ -26,6 +26,8 @@ export class KubeApiserver extends Server {
     private readonly folder: string,
     private readonly etcdAddresses: string[],
     options: ServerOptions,
+    /** Over the flags below. */
+    private readonly more: Record<string, string | boolean> = {},
   ) {
     super('kube-apiserver', options);
   }
@@ -62,6 +64,7 @@ export class KubeApiserver extends Server {
       // It would publish its address, which must not be on loopback.
       'endpoint-reconciler-type': 'none',
       profiling: false,
+      ...this.more,
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     return { program: join(kubeApiserverBuild.folder, 'kube-apiserver'), args };
