@@ -1,6 +1,6 @@
 module baton/stand-ins
 
-go 1.26.8
+go 1.26.5
 
 require (
 	github.com/temporalio/ui-server/v2 v2.54.1
