@@ -161,10 +161,18 @@ test('help is for people: on standard output, and without the clients that take 
   const { code, out, err } = await baton(['help'], { NODE_OPTIONS: `--require ${preload}` });
   expect(code).toBe(0);
   expect(out).toContain('baton <command> --help');
+  // By what an operator wants, each group with its commands below it.
+  expect(out).toMatch(
+    /try it:\n {2}init [^]*\n\nrun it:\n {2}worker [^]*\n\nlook, and change nothing:\n {2}status /,
+  );
+  expect(out).toMatch(/\n\nwhen something is wrong:\n {2}force [^]*\n\nrecords and upgrades:\n {2}audit /);
   expect(err).toContain(main);
   expect(err).not.toMatch(/node_modules.(@temporalio|etcd3|amqplib)/);
   expect((await baton(['switch', '--help'])).out).toContain('--reason TEXT');
   expect((await baton(['help', 'status'])).out).toContain('--watch');
+  expect((await baton(['help', 'cordon'])).out).toContain(
+    '\nusage: baton cordon REGION --reason TEXT [options]\n',
+  );
 });
 
 describe.each(['closed', 'silent'])('with servers whose ports are %s', (kind) => {
