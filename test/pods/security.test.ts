@@ -404,7 +404,8 @@ test('a broker user without permissions makes its region hand over, and comes ba
   const connections = (await broker('GET', 'connections')) as { name: string; user: string }[];
   for (const { name } of connections.filter(({ user }) => user === 'us-east'))
     await broker('DELETE', `connections/${encodeURIComponent(name)}`);
-  await system.untilHeldBy('us-west-a');
+  const { holder } = await system.untilHeldBy('us-west-a');
+  expect(holder?.region).toBe('us-west');
   await goesOn();
   run(
     blocks[2]!
