@@ -42,18 +42,22 @@ export async function hasAuditTable(client: Client): Promise<boolean> {
 /** Every entry as it stands there, in its order. A long table is read page by page, from one snapshot. */
 export async function* auditRows(client: Client): AsyncGenerator<string> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  let above = '-9223372036854775808';
-  for (;;) {
-    const { rows } = await client.query<{ seq: string; entry: string }>(
-      'SELECT seq, entry FROM baton_audit WHERE seq > $1 ORDER BY seq LIMIT $2',
-      [above, pageRows],
-    );
-    for (const { entry } of rows) yield entry;
-    const last = rows.at(-1);
-    if (!last || rows.length < pageRows) break;
-    above = last.seq;
+  try {
+    let above = '-9223372036854775808';
+    for (;;) {
+      const { rows } = await client.query<{ seq: string; entry: string }>(
+        'SELECT seq, entry FROM baton_audit WHERE seq > $1 ORDER BY seq LIMIT $2',
+        [above, pageRows],
+      );
+      for (const { entry } of rows) yield entry;
+      const last = rows.at(-1);
+      if (!last || rows.length < pageRows) return;
+      above = last.seq;
+    }
+  } finally {
+    // Also where the reader has stopped at the first problem.
+    await client.query('ROLLBACK');
   }
-  await client.query('COMMIT');
 }
 
 /** `pg` is a package of the user's, and loaded only by who has such a record. @throws Error saying what to install. */
