@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Party, Receipt } from '../../workflows/contract';
 import { BatonClient } from '../client/baton-client';
-import { type Death, DemoPod } from '../demo/demo-pods';
+import type { DemoPod } from '../demo/demo-pods';
 import { readLedger } from '../demo/ledger';
 import { checkLedger } from '../demo/ledger-checker';
 import { Observer } from '../demo/observer';
@@ -14,6 +14,7 @@ import { hasGivenServers } from '../dev/given-servers';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
 import { handlerVariable, ledgerVariable, TestConfig } from './test-config';
+import { TestPods } from './test-pods';
 import { judged, type TestVerdict } from './test-verdict';
 import { removeTraces } from './traces';
 
@@ -44,7 +45,6 @@ const BRING_UP_LIMIT_MS = 90_000;
 const PATIENCE_MS = 30_000;
 const QUIET_MS = 500;
 const RECEIPTS_READ = 1_000;
-const program = resolve(__dirname, '../cli/main.js');
 const never = new AbortController().signal;
 
 /**
@@ -83,8 +83,7 @@ export class TestSystem {
   /** For the command line, as `BATON_CONFIG`, while the system is up. */
   readonly configFile: string;
   private readonly ledgerFolder: string;
-  private readonly pods: DemoPod[];
-  private readonly deaths: Death[] = [];
+  private readonly pods: TestPods;
   private readonly etcd: EtcdClient;
   private readonly store: EtcdLock;
   private readonly observer: Observer;
@@ -118,17 +117,12 @@ export class TestSystem {
       this.ledgerFolder,
       () => undefined,
     );
-    const surroundings = {
-      ...{ program, configFile: this.configFile, logFolder, environment },
+    this.pods = new TestPods({
+      ...{ regions: this.regions, podsPerRegion: options.podsPerRegion ?? 1 },
+      ...{ configFile: this.configFile, logFolder, environment },
       adopt: (pid: number) => stack.adopt(pid, { group: true }),
       onUnexpectedExit: (pod: DemoPod, how: string) => this.say(`${pod.name} ended ${how}`),
-    };
-    this.pods = this.regions.flatMap((region) =>
-      Array.from(
-        { length: options.podsPerRegion ?? 1 },
-        (_, i) => new DemoPod({ region, name: `${region}-${i + 1}` }, surroundings),
-      ),
-    );
+    });
   }
 
   /** The region whose pod holds the lock; `null` for none. */
@@ -166,9 +160,8 @@ export class TestSystem {
    */
   async killHolder(): Promise<Takeover> {
     const before = this.observer.view?.holder;
-    const pod = before && this.pods.find((each) => each.owns(before.pod));
-    if (!pod) throw new Error(`no pod holds ${this.lock}`);
-    this.deaths.push(...pod.kill());
+    if (!before) throw new Error(`no pod holds ${this.lock}`);
+    this.pods.kill(before.pod);
     const limitMs = 3 * this.config.settings.leaseTtlMs + PATIENCE_MS;
     const next = await this.until('another pod took over', limitMs, () => {
       const holder = this.observer.view?.holder;
@@ -180,11 +173,10 @@ export class TestSystem {
 
   /** Starts a killed pod again, `us-east-1` for instance, and returns when it is ready to take over. */
   async startPod(name: string): Promise<void> {
-    const pod = this.pods.find((each) => each.name === name);
-    if (!pod)
-      throw new Error(`there is no pod ${name}; there are ${this.pods.map((each) => each.name).join(', ')}`);
-    pod.start();
-    await this.until(`${name} was ready`, BRING_UP_LIMIT_MS, () => this.isReady(pod));
+    this.pods.start(name);
+    await this.until(`${name} was ready`, BRING_UP_LIMIT_MS, () =>
+      this.pods.isReady(name, this.observer.view),
+    );
   }
 
   /**
@@ -208,7 +200,7 @@ export class TestSystem {
       published,
       processes: readLedger(this.ledgerFolder),
       receipts: await this.store.listReceipts(RECEIPTS_READ),
-      deaths: this.deaths,
+      deaths: this.pods.deaths,
       concurrency: this.config.settings.queue.prefetch,
     });
     return judged(verdict, published);
@@ -222,26 +214,25 @@ export class TestSystem {
 
   /** @internal */
   async bringUp(): Promise<void> {
-    const [first, ...others] = this.regions;
+    const [first = '', ...others] = this.regions;
     this.observer.start();
     this.say(`starting the pods of ${first}`);
-    for (const pod of this.podsIn(first)) pod.start();
+    this.pods.startRegion(first);
     for (const region of this.regions) await this.client.start(this.lock, region);
     await this.until(`a pod of ${first} held the lock`, BRING_UP_LIMIT_MS, () => this.activeRegion === first);
     this.say(`${first} is active; starting the other regions`);
-    for (const region of others) for (const pod of this.podsIn(region)) pod.start();
+    for (const region of others) this.pods.startRegion(region);
     const { message = (n: number) => ({ seq: n }) } = this.options;
     this.opened = await Publisher.connect(this.stack.rabbitmqUrl, this.queue, this.say, 1, message);
-    const isHolder = (pod: DemoPod): boolean => pod.owns(this.observer.view?.holder?.pod ?? '');
     await this.until('every other pod was ready', BRING_UP_LIMIT_MS, () =>
-      this.pods.every((pod) => isHolder(pod) || this.isReady(pod)),
+      this.pods.othersAreReady(this.observer.view),
     );
   }
 
   private async stopAll(): Promise<void> {
     this.observer.stop();
     await this.opened?.close();
-    for (const pod of this.pods) pod.kill();
+    this.pods.killAll();
     await this.client.close();
     this.etcd.close();
     if (hasGivenServers()) await removeTraces(this.stack, this.queue, this.lock, this.regions);
@@ -253,15 +244,6 @@ export class TestSystem {
     return this.opened;
   }
 
-  private podsIn(region: string | undefined): DemoPod[] {
-    return this.pods.filter(({ place }) => place.region === region);
-  }
-
-  private isReady(pod: DemoPod): boolean {
-    const candidates = this.observer.view?.candidates ?? [];
-    return candidates.some(({ pod: id, state, standing }) => pod.owns(id) && state === 'ready' && standing);
-  }
-
   /** Adds to what failed what the pods said last. */
   private async until<T>(
     what: string,
@@ -271,9 +253,7 @@ export class TestSystem {
     try {
       return await this.observer.until(what, limitMs, never, look);
     } catch (error) {
-      const started = this.pods.filter((pod) => pod.hasStarted);
-      const tails = started.map((pod) => `--- ${pod.name}\n${pod.logTail()}`);
-      const message = `${(error as Error).message}; the ends of the pods' logs:\n${tails.join('\n')}`;
+      const message = `${(error as Error).message}; the ends of the pods' logs:\n${this.pods.logTails()}`;
       throw new Error(message, { cause: error });
     }
   }
