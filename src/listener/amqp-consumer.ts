@@ -282,8 +282,12 @@ export class AmqpConsumer extends EventEmitter<AmqpConsumerEvents> {
 
   /** A broker that does not let us in is named, as whoever reads it has to do something there. */
   private explain(error: unknown): string {
-    const message = (error as Error).message || String(error);
-    const { host, protocol } = new URL(this.options.url);
+    const said = (error as Error).message || String(error);
+    const { host, protocol, pathname } = new URL(this.options.url);
+    // All that the driver tells of a user who may not enter the virtual host.
+    const message = said.startsWith('Expected ConnectionOpenOk; got <ConnectionClose')
+      ? `NOT_ALLOWED - this user may not use virtual host "${decodeURIComponent(pathname.slice(1)) || '/'}", or it is not there`
+      : said;
     const untrusted = protocol === 'amqps:' ? tlsSentence(error) : null;
     if (untrusted === null && !/ACCESS[-_]REFUSED|NOT[-_]ALLOWED/.test(message)) return message;
     return `RabbitMQ at ${protocol}//${host} refuses the connection: ${untrusted ?? message.trim()}`;

@@ -406,6 +406,15 @@ test('a broker user without permissions makes its region hand over, and comes ba
     await broker('DELETE', `connections/${encodeURIComponent(name)}`);
   const { holder } = await system.untilHeldBy('us-west-a');
   expect(holder?.region).toBe('us-west');
+  await eventually(async () =>
+    expect(await system.logLines('us-east-a', 'listener is not ready')).toContainEqual(
+      expect.objectContaining({
+        reason: expect.stringMatching(
+          /^RabbitMQ at amqps:\/\/\S+ refuses the connection: NOT_ALLOWED - this user may not use virtual host "\/"/,
+        ) as string,
+      }),
+    ),
+  );
   await goesOn();
   run(
     blocks[2]!
