@@ -56,8 +56,9 @@ async function work(options: Options<typeof spec>): Promise<number> {
 
 async function runAgent(load: () => Config, region: string, podName: string): Promise<number> {
   const config = load();
-  const [{ Agent, stopLimitMs }, { createLogger }, { checkBeforeStart }, notifying] = await Promise.all([
+  const [{ Agent }, { stopLimitMs }, { createLogger }, { checkBeforeStart }, notifying] = await Promise.all([
     import('../pod/agent.js'),
+    import('../config/stop-limit.js'),
     import('../telemetry/logger.js'),
     import('../doctor/start-check.js'),
     import('../systemd/systemd-notifier.js'),

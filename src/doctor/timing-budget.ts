@@ -1,4 +1,5 @@
 import type { LockSettings } from '../config/config';
+import { stopLimitMs } from '../config/stop-limit';
 import { type Finding, findingsOf } from './finding';
 import type { RoundTrip } from './round-trip';
 
@@ -13,8 +14,6 @@ export interface Measured {
 const beatLimitMs = 2_000;
 /** What an election of etcd takes with its usual settings, as measured: one to two seconds. */
 const electionMs = 2_000;
-/** A shutdown may take so long beyond the drain. */
-const shutdownGraceMs = 10_000;
 /** etcd looks for leases that have run out twice a second, and the successor begins. */
 const takeoverMs = 1_000;
 
@@ -65,7 +64,7 @@ export function timingFindings(
   const { name, leaseTtlMs, drainLimitMs, drill } = settings;
   const { ok, warning } = findingsOf('timing', name);
   const findings = [...etcdFindings(settings, measured.etcd), ...otherFindings(settings, measured)];
-  const neededS = Math.ceil((drainLimitMs + shutdownGraceMs) / 1000);
+  const neededS = Math.ceil(stopLimitMs({ locks: [settings] }) / 1000);
   if (graceMs === null)
     findings.push(ok(`a shutdown takes up to ${neededS} s: give the container that much (--grace compares)`));
   else if (graceMs < neededS * 1000)

@@ -4,6 +4,7 @@ import type { AuditEvent, AuditRecord } from '../audit/audit-entry';
 import { AuditFile } from '../audit/audit-file';
 import { AuditPostgres } from '../audit/audit-postgres';
 import type { Config, LockSettings } from '../config/config';
+import { handOverGraceMs } from '../config/stop-limit';
 import { tlsFilesOf } from '../config/tls-files';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
@@ -32,15 +33,10 @@ import { Pod } from './pod';
 import { TemporalLink } from './temporal-link';
 
 /** What a shutdown may take on top of the longest drain limit. */
-const shutdownGraceMs = 10_000;
 const flushLimitMs = 1_000;
 /** The agent's loop is stuck when a timer of this interval is late by more than the limit below. */
 const loopCheckMs = 500;
 const loopStuckMs = 10_000;
-
-/** ms. What the end of a pod may take: the longest drain, the hand-over, and ending all that it runs. */
-export const stopLimitMs = ({ locks }: Pick<Config, 'locks'>): number =>
-  Math.max(...locks.map(({ drainLimitMs }) => drainLimitMs)) + 2 * shutdownGraceMs;
 
 export interface AgentOptions {
   config: Config;
@@ -257,7 +253,7 @@ export class Agent implements HealthPort {
     this.logger.info({ reason: why }, 'pod is stopping');
     this.viewWatch.stop();
     const agents = [...this.agents.values()];
-    const limitMs = Math.max(...agents.map((agent) => agent.settings.drainLimitMs)) + shutdownGraceMs;
+    const limitMs = Math.max(...agents.map((agent) => agent.settings.drainLimitMs)) + handOverGraceMs;
     await this.within(
       limitMs,
       'giving up the locks',

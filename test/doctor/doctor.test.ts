@@ -76,8 +76,8 @@ test('a system that can work has no error, and every area is looked at', async (
     }),
   );
   expect(textCode).toBe(0);
-  expect(stdout).toMatch(/^ {2}warning {2}\S+: a shutdown takes up to 20 s, and the container gives it 5 s/m);
-  expect(stdout).toMatch(/^ {11}change: a grace period of 20 s/m);
+  expect(stdout).toMatch(/^ {2}warning {2}\S+: a shutdown takes up to 30 s, and the container gives it 5 s/m);
+  expect(stdout).toMatch(/^ {11}change: a grace period of 30 s/m);
   expect(stdout).toMatch(/\d+ ok, \d+ warnings, 0 errors\n$/);
   // It has declared nothing and left nothing in etcd.
   await expect(onBroker((channel) => channel.checkQueue(system.lock))).rejects.toThrow(/404/);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load-config';
-import { stopLimitMs } from '../../src/pod/agent';
+import { stopLimitMs } from '../../src/config/stop-limit';
 import {
   chartFolder,
   example,

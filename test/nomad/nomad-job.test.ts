@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { loadConfig } from '../../src/config/load-config';
-import { stopLimitMs } from '../../src/pod/agent';
+import { stopLimitMs } from '../../src/config/stop-limit';
 import { jobParserBuild } from '../kubernetes/programs';
 
 const jobFile = resolve(__dirname, '../../deploy/nomad/baton.nomad.hcl');

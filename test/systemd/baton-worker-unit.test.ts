@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { findProgram } from '../../src/dev/find-program';
 import { completeLock } from '../../src/config/lock-settings';
-import { stopLimitMs } from '../../src/pod/agent';
+import { stopLimitMs } from '../../src/config/stop-limit';
 
 const unitFile = resolve(__dirname, '../../deploy/systemd/baton-worker@.service');
 const text = readFileSync(unitFile, 'utf8');
