@@ -14,7 +14,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
 const projects = [
   { name: 'fast', options: ['--maxWorkers=4'] },
-  { name: 'pods', options: ['--maxWorkers=3'] },
+  { name: 'pods', options: ['--maxWorkers=2'] },
   { name: 'serial', options: ['--runInBand'] },
 ];
 
