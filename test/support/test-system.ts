@@ -97,8 +97,7 @@ export class TestSystem {
     this.lock = options.lock ?? uniqueName('lock');
     const scheme = storeAccess ? 'https' : 'http';
     const endpoints = servers.etcd.map((address) => `${scheme}://${address}`);
-    // A login is slow, above all on a busy machine.
-    // The test's own looks are not what is measured: other tests share the machine.
+    // The test's own looks are not what is measured: other tests share the machine, and a login is slow.
     this.etcd = new EtcdClient({ endpoints, ...storeAccess }, { requestTimeoutMs: 10_000 });
     this.stores = this.locks.map((lock) => new EtcdLock(this.etcd, lock, { report: () => {} }));
     for (const name of ['logs', 'ledger']) mkdirSync(join(folder, name));
