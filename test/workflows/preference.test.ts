@@ -36,7 +36,7 @@ it('a switch to a region that may never be active is refused, by name', async ()
     ],
   });
   expect(pod.callsOf('drainAndHandOver')).toEqual([]);
-  expect(await fixture.client.preflight(fixture.lock, fixture.east, {})).toMatchObject({
+  expect(await fixture.preflight(fixture.east)).toMatchObject({
     answer: {
       able: [first.region],
       checks: expect.arrayContaining([

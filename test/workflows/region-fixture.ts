@@ -105,6 +105,15 @@ export class RegionFixture {
     return this.client.gracefulSwitch(this.lock, this.east, request);
   }
 
+  /** Asked again, as every client does, while the workflow is busy. */
+  preflight(region: string): ReturnType<RegionClient['preflight']> {
+    return eventually(async () => {
+      const answer = await this.client.preflight(this.lock, region, {});
+      if (answer.outcome === 'ask-again') throw new Error('the workflow of the region is busy');
+      return answer;
+    });
+  }
+
   /** Keeps the history for the replay test, with BATON_RECORD=1. */
   async record(
     name: string,

@@ -251,7 +251,7 @@ describe('abortSwitch', () => {
 
 describe('preflight', () => {
   it('has a verdict with its values for the lock, for each region and for each candidate', async () => {
-    const { lock, east, west } = await given({ minSwitchIntervalMs: 1_000 });
+    const { east, west } = await given({ minSwitchIntervalMs: 1_000 });
     const { pod } = await fixture.active();
     const north = `north-${west}`;
     const cold = await fixture.pod('n1', north);
@@ -262,7 +262,7 @@ describe('preflight', () => {
       checks: [{ check: 'broker reachable', passed: false, why: 'ECONNREFUSED' }],
     });
     fixture.truth.recentGapsMs = [12, 40, 9];
-    const answer = await fixture.client.preflight(lock, east, {});
+    const answer = await fixture.preflight(east);
     expect(answer).toMatchObject({
       outcome: 'answered',
       answer: { able: [west], recentGapsMs: [12, 40, 9] },
@@ -299,7 +299,7 @@ describe('preflight', () => {
       stranger.end();
       expect((await fixture.status(west)).pods).toEqual([]);
     });
-    expect(await client.preflight(lock, west, {})).toMatchObject({
+    expect(await fixture.preflight(west)).toMatchObject({
       outcome: 'turned-down',
       why: 'nobody could be asked: no pod is known that could be asked',
     });
