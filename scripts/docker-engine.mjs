@@ -16,7 +16,8 @@ const STOP_LIMIT_MS = 30_000;
  * @param {string} dataFolder Images and layers: stays, so that the next run finds them.
  * @param {boolean} online Whether containers find names outside, as builds on the host's network must. Without, such a
  *   name is refused at once.
- * @returns {Promise<{env: NodeJS.ProcessEnv, folder: string, stop: () => Promise<void>}>} `env` leads every docker command to it.
+ * @returns {Promise<{env: NodeJS.ProcessEnv, folder: string, stop: () => Promise<void>}>} `env` leads every
+ *   docker command to it, and temporary files to a folder that ends with it.
  */
 export async function startDockerEngine(dataFolder, { online }) {
   mkdirSync(dataFolder, { recursive: true });
@@ -44,7 +45,9 @@ export async function startDockerEngine(dataFolder, { online }) {
 
   const configFolder = join(folder, 'config');
   mkdirSync(join(configFolder, 'cli-plugins'), { recursive: true });
-  const env = { ...process.env, DOCKER_HOST: socket, DOCKER_CONFIG: configFolder };
+  const temporary = join(folder, 'tmp');
+  mkdirSync(temporary);
+  const env = { ...process.env, DOCKER_HOST: socket, DOCKER_CONFIG: configFolder, TMPDIR: temporary };
   delete env.DOCKER_CONTEXT;
   const stop = async () => {
     // Containers get SIGTERM, then SIGKILL; the shims of those that did not end are ended below.

@@ -22,7 +22,7 @@ export function startNoNames() {
 }
 
 /** Header and question of the query, made an answer; nothing for what is no query. */
-export function noSuchName(query) {
+function noSuchName(query) {
   if (query.length < HEADER_BYTES || query[2] & 0x80 || query.readUInt16BE(4) !== 1) return undefined;
   let end = HEADER_BYTES;
   while (query[end] > 0) end += 1 + query[end];
