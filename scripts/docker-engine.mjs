@@ -1,10 +1,11 @@
 // A Docker engine of its own for `npm run test:images`: own data, socket, pid file; no rules in the machine's firewall,
 // no forwarding, no bridge but those of the networks that the test makes. It ends with this process.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startNoNames } from './no-names.mjs';
 import { findProgram } from './servers.mjs';
 import { SetupError } from './step.mjs';
 
@@ -13,9 +14,10 @@ const STOP_LIMIT_MS = 30_000;
 
 /**
  * @param {string} dataFolder Images and layers: stays, so that the next run finds them.
- * @param {boolean} online Whether containers find names outside. Without, such a name is refused at once; with it, one
- *   of a network that leads nowhere waits for seconds, which gRPC's clients do at each connection.
- * @returns {Promise<{env: NodeJS.ProcessEnv, folder: string, stop: () => Promise<void>}>} `env` leads every docker command to it.
+ * @param {boolean} online Whether containers find names outside, as builds on the host's network must. Without, such a
+ *   name is refused at once.
+ * @returns {Promise<{env: NodeJS.ProcessEnv, folder: string, stop: () => Promise<void>}>} `env` leads every
+ *   docker command to it, and temporary files to a folder that ends with it.
  */
 export async function startDockerEngine(dataFolder, { online }) {
   mkdirSync(dataFolder, { recursive: true });
@@ -25,10 +27,12 @@ export async function startDockerEngine(dataFolder, { online }) {
   const options = [
     ...['--data-root', dataFolder, '--exec-root', join(folder, 'exec'), '--pidfile', join(folder, 'pid')],
     ...['--host', socket, '--bridge', 'none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'],
-    ...(online ? [] : ['--dns', '127.0.0.1']),
   ];
   const output = openSync(log, 'a');
-  const engine = spawn(findProgram('dockerd'), options, {
+  const dockerd = [findProgram('dockerd'), ...options];
+  const noNames = online ? undefined : await startNoNames();
+  const [program, ...args] = noNames ? withNameServer(noNames.address, folder, dockerd) : dockerd;
+  const engine = spawn(program, args, {
     stdio: ['ignore', output, output],
     detached: true,
     // Debian keeps runc and iptables, which the engine calls, in sbin.
@@ -41,7 +45,9 @@ export async function startDockerEngine(dataFolder, { online }) {
 
   const configFolder = join(folder, 'config');
   mkdirSync(join(configFolder, 'cli-plugins'), { recursive: true });
-  const env = { ...process.env, DOCKER_HOST: socket, DOCKER_CONFIG: configFolder };
+  const temporary = join(folder, 'tmp');
+  mkdirSync(temporary);
+  const env = { ...process.env, DOCKER_HOST: socket, DOCKER_CONFIG: configFolder, TMPDIR: temporary };
   delete env.DOCKER_CONTEXT;
   const stop = async () => {
     // Containers get SIGTERM, then SIGKILL; the shims of those that did not end are ended below.
@@ -53,6 +59,7 @@ export async function startDockerEngine(dataFolder, { online }) {
       await ended;
     }
     endProcessesOf(folder);
+    noNames?.close();
     unmountBelow(folder);
     rmSync(folder, { recursive: true, force: true });
   };
@@ -68,6 +75,17 @@ export async function startDockerEngine(dataFolder, { online }) {
     throw new SetupError(`dockerd did not start:\n${said}`);
   }
   return { env, folder, stop };
+}
+
+/**
+ * The command in a mount namespace of its own, in which /etc/resolv.conf names this server. Docker asks a server on a
+ * loopback address from the host's network, which its option `--dns` does not do.
+ */
+function withNameServer(address, folder, command) {
+  const file = join(folder, 'resolv.conf');
+  writeFileSync(file, `nameserver ${address}\n`);
+  const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+  return ['unshare', '--mount', 'sh', '-c', script, file, ...command];
 }
 
 /** containerd and its shims name the engine's folder in their arguments; nothing else does. */

@@ -1,5 +1,5 @@
 // `npm run test:images [-- PATTERN]`: the image, docker-compose.yml and the Swarm stack, built and run as they are on a
-// Docker engine of its own. The first time takes ten to twenty minutes (Go's compiler), the next time about eight.
+// Docker engine of its own. The first time takes ten to twenty minutes (Go's compiler), the next time about nine.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -4,7 +4,9 @@
 #   sh deploy/docker/stack.sh | docker stack deploy --compose-file - baton
 #
 # Swarm knows no order of starts: what cannot begin yet is tried again. It cannot publish a port on the loopback address
-# only, so none is published: put a proxy of yours into the network baton_default. Arguments go to `docker compose`.
+# only, so none is published: put a proxy of yours into the network baton_default. It tells others a service's address
+# when that is healthy, and etcd's members are healthy when they have found each other: they get no health check.
+# Arguments go to `docker compose`.
 set -eu
 cd "$(dirname "$0")/../.."
 docker compose "$@" config | awk '
@@ -12,6 +14,8 @@ docker compose "$@" config | awk '
   dropping && indent > 4 { next }
   { dropping = 0 }
   /^name:/ { next }
+  /^  [^ ]/ { service = $1 }
+  service ~ /^etcd-/ && /^    healthcheck:/ { dropping = 1; next }
   /^    (build|depends_on|ports|profiles|security_opt):/ { dropping = 1; next }
   { print }
 '

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { LockStatus } from '../../src/client/lock-status';
+import type { Receipt } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
 import { command, docker, must } from './command';
-import { pods } from './compose-project';
+import { pods, type LedgerVerdict } from './compose-project';
 
 const UP_LIMIT_MS = 400_000;
 const RECOVERY_LIMIT_MS = 60_000;
@@ -49,6 +50,28 @@ it('replaces a killed holder, and starts its container again', async () => {
   await eventually(async () => {
     expect((await status()).regions.map(({ candidates }) => candidates?.ready)).toEqual([2, 2]);
   }, UP_LIMIT_MS);
+});
+
+it("hands over when Swarm replaces the holder's task, and has lost nothing", async () => {
+  const { holder } = await status();
+  const { region } = holder!;
+  const service = pods.find((pod) => holder!.pod.startsWith(pod))!;
+  const node = (await docker('node', 'ls', '--quiet')).trim();
+  await docker('node', 'update', '--label-add', `region=${region}`, node);
+  const constraint = `node.labels.region==${region}`;
+  await docker('service', 'update', '--force', '--constraint-add', constraint, `baton_${service}`);
+  // A receipt is written after the change itself, by whichever region's workflow saw it.
+  await eventually(async () => {
+    const { receipts } = JSON.parse(await inPod('baton', 'history', '--json')) as { receipts: Receipt[] };
+    expect(receipts.at(-1)).toMatchObject({ cause: 'shutdown', from: { pod: holder!.pod } });
+  }, RECOVERY_LIMIT_MS);
+  await flows();
+  await docker('service', 'scale', '--detach', 'baton_load=0');
+  const ledger = await inPod('node', '/opt/baton/dist/src/demo/ledger-main.js', '--json');
+  console.log(ledger);
+  const verdict = JSON.parse(ledger) as LedgerVerdict;
+  expect(verdict).toMatchObject({ holds: true, lost: 0, overlaps: 0 });
+  expect(verdict.published).toBeGreaterThan(1_000);
 });
 
 async function containerOf(service: string): Promise<string> {

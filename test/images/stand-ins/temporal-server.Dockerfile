@@ -1,8 +1,7 @@
 FROM baton-stand-in/debian
 RUN apt-get update \
- && apt-get install -y --no-install-recommends busybox \
+ && apt-get install -y --no-install-recommends netcat-openbsd \
  && rm -rf /var/lib/apt/lists/* \
- && ln -s /bin/busybox /usr/local/bin/nc \
  && useradd --uid 1000 --create-home temporal
 COPY bin/temporal-server /usr/local/bin/
 COPY stand-ins/temporal-entrypoint.sh /etc/temporal/entrypoint.sh
