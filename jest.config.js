@@ -12,7 +12,7 @@ const shared = {
 
 /**
  * `fast` waits more than it computes and runs four files at a time; `pods` starts real pods, which mostly wait for a
- * TTL, and runs two at a time; `serial` measures times or needs the machine for itself. `npm test` runs one project
+ * TTL; `serial` measures times or needs the machine for itself. `npm test` runs one project
  * after the other (scripts/run-tests.mjs). `kubernetes` (`npm run test:kubernetes`) needs programs that take minutes to
  * build.
  */
