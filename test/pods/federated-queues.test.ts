@@ -124,7 +124,9 @@ test('messages follow the active region between two federated brokers, through a
   await untilWorkedOn(west, west);
   const switched = await settle();
   // A link consumes, too, and is nobody who should not.
-  expect(await system.baton('verify', '--lock', system.lock)).toContain(': etcd, workflows, pods and brokers agree');
+  expect(await system.baton('verify', '--lock', system.lock)).toContain(
+    ': etcd, workflows, pods and brokers agree',
+  );
   expect(switched).toMatchObject({ lost: [], overlaps: 0, tokensMonotonic: true });
   // Baton repeats nothing; a link between quorum queues does, whenever it rests and goes on (docs/topologies.md).
   expect(notByLink(switched)).toEqual([]);
