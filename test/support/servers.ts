@@ -11,15 +11,19 @@ export interface SharedServers {
 
 /**
  * The servers that all tests of a run share: each test brings its own key prefix, queue and workflow id
- * ({@link uniqueName}). A test that stops or freezes a server starts its own (src/dev/dev-stack.ts).
+ * ({@link uniqueName}). Only Temporal is shared no further than with the tests of the same process. A test that stops or freezes a server starts its own (src/dev/dev-stack.ts).
  */
 export function sharedServers(): SharedServers {
   return {
     etcd: published('BATON_TEST_ETCD').split(','),
     rabbitmq: published('BATON_TEST_RABBITMQ'),
-    temporal: published('BATON_TEST_TEMPORAL'),
+    temporal: temporalOf(published('BATON_TEST_TEMPORAL').split(',')),
   };
 }
+
+/** Jest counts its processes from 1; without any there is this one. */
+const temporalOf = (servers: string[]): string =>
+  servers[(Number(process.env['JEST_WORKER_ID'] ?? 1) - 1) % servers.length]!;
 
 /** A name that no other test and no other run uses. */
 export function uniqueName(prefix: string): string {

@@ -18,8 +18,10 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-it('workers and client survive an outage of Temporal, and stop in time', async () => {
-  const [lock, region] = ['orders', 'east'];
+const region = 'east';
+
+/** The workers of a pod whose activities are made up, and a client. `deployment`: as in the configuration. */
+async function startPod(lock: string, pod: string, deployment?: string) {
   const timings = {
     beatMs: 1_000,
     drainLimitMs: 1_000,
@@ -28,26 +30,32 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
     hooks: [],
   };
   const config = {
-    temporal: { address: stack.temporalAddress },
+    temporal: { address: stack.temporalAddress, ...(deployment !== undefined && { deployment }) },
     locks: [{ name: lock, ...timings }],
   } as unknown as Config;
   const truth = new FakeTruth();
-  const pod = new FakePod(lock, region, 'p1', truth);
-  const queue = podQueue(region, 'p1');
+  const activities = new FakePod(lock, region, pod, truth);
+  const queue = podQueue(region, pod);
   const client = await connectClient(config);
   const workers = await runWorkers({
     config,
     region,
     queue,
-    pod,
+    pod: activities,
     operator: new FakeOperator(),
     logger: pino({ level: 'silent' }),
   });
+  const phaseIs = (phase: string): Promise<void> =>
+    eventually(async () => expect(await client.status(lock, region)).toMatchObject({ phase }), 40_000);
+  return { config, truth, pod: activities, queue, client, workers, phaseIs };
+}
+
+it('workers and client survive an outage of Temporal, and stop in time', async () => {
+  const lock = 'orders';
+  const { truth, pod, queue, client, workers, phaseIs } = await startPod(lock, 'p1');
   await client.start(lock, region);
   await client.podReady(lock, region, { pod: 'p1', queue });
   truth.give(pod);
-  const phaseIs = (phase: string) =>
-    eventually(async () => expect(await client.status(lock, region)).toMatchObject({ phase }), 40_000);
   await phaseIs('active');
 
   await stack.temporal.kill();
@@ -68,30 +76,8 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
 });
 
 it('with a deployment, region workflows go on with its current version, on whose word alone', async () => {
-  const [lock, region, deployment] = ['bills', 'east', 'baton-test'];
-  const timings = {
-    beatMs: 1_000,
-    drainLimitMs: 1_000,
-    historyLimit: 10_000,
-    minSwitchIntervalMs: 0,
-    hooks: [],
-  };
-  const config = {
-    temporal: { address: stack.temporalAddress, deployment },
-    locks: [{ name: lock, ...timings }],
-  } as unknown as Config;
-  const truth = new FakeTruth();
-  const pod = new FakePod(lock, region, 'p2', truth);
-  const queue = podQueue(region, 'p2');
-  const client = await connectClient(config);
-  const workers = await runWorkers({
-    config,
-    region,
-    queue,
-    pod,
-    operator: new FakeOperator(),
-    logger: pino({ level: 'silent' }),
-  });
+  const [lock, deployment] = ['bills', 'baton-test'];
+  const { config, truth, pod, queue, client, workers, phaseIs } = await startPod(lock, 'p2', deployment);
   const raw = await connectTemporal(config);
   try {
     await client.start(lock, region);
@@ -114,10 +100,7 @@ it('with a deployment, region workflows go on with its current version, on whose
     );
     await client.podReady(lock, region, { pod: 'p2', queue });
     truth.give(pod);
-    await eventually(
-      async () => expect(await client.status(lock, region)).toMatchObject({ phase: 'active' }),
-      40_000,
-    );
+    await phaseIs('active');
     const { versioningInfo } = (await described()) ?? {};
     expect(versioningInfo).toMatchObject({
       behavior: temporal.api.enums.v1.VersioningBehavior.VERSIONING_BEHAVIOR_AUTO_UPGRADE,
