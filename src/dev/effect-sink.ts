@@ -30,7 +30,8 @@ export async function prepareEffectSink(pool: SinkPool): Promise<void> {
   await pool.query(`DO $$ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('baton effects'));
     CREATE TABLE IF NOT EXISTS effects (
-      id bigserial PRIMARY KEY, lock text NOT NULL, token bigint NOT NULL, message_id text NOT NULL, pod text NOT NULL
+      id bigserial PRIMARY KEY, lock text NOT NULL, token bigint NOT NULL, message_id text NOT NULL, pod text NOT NULL,
+      written_at timestamptz NOT NULL DEFAULT clock_timestamp()
     );
   END $$`);
 }

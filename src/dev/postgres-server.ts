@@ -37,9 +37,19 @@ export class PostgresServer extends Server {
     super('postgres', options);
   }
 
+  /** `host:port`. */
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
   /** For clients: `postgres://…`, a superuser's. */
   get url(): string {
-    return `postgres://baton@127.0.0.1:${this.port}/postgres`;
+    return this.urlAt(this.address);
+  }
+
+  /** For clients that reach it through another `host:port`. */
+  urlAt(address: string): string {
+    return `postgres://baton@${address}/postgres`;
   }
 
   protected command(): Command {

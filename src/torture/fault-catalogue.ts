@@ -23,8 +23,9 @@ export interface FaultKind {
   needs?: Requirement;
 }
 
-/** libfaketime; network namespaces for the pods. */
-export type Requirement = 'faketime' | 'namespaces';
+/** libfaketime; network namespaces for the pods; the release before this one. */
+export const requirements = ['faketime', 'namespaces', 'previous-release'] as const;
+export type Requirement = (typeof requirements)[number];
 
 const shorterThanTtl = { ttl: [0.2, 0.55] } as const;
 const longerThanTtl = { ttl: [1.4, 2.4] } as const;
@@ -62,6 +63,12 @@ export const faultCatalogue = {
     'faketime',
   ),
   'rolling-restart': kind('all-pods', 'SIGTERM to every pod, one after the other, and a new start', moment),
+  'rolling-upgrade': kind(
+    'all-pods',
+    'the same, from one release to the other: present, previous, present …',
+    moment,
+    'previous-release',
+  ),
   'etcd-member-kill': kind('etcd', 'SIGKILL to an etcd member that does not lead', some),
   'etcd-member-freeze': kind('etcd', 'an etcd member that does not lead frozen', some),
   'etcd-leader-kill': kind('etcd', "SIGKILL to etcd's leader", some),

@@ -1,11 +1,14 @@
 /**
  * The handler of the tortured system: notes when it began and ended each message, synchronously, in a file of its
- * process, and misbehaves where the message says so.
+ * process, writes it to a store that checks the token, and misbehaves where the message says so.
  */
 import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool } from 'pg';
+import { recordEffect } from '../dev/effect-sink';
 import type { Handler, HandlerContext } from '../listener/handler';
+import { StaleTokenError } from '../postgres';
 
 export const behaviours = ['throw', 'hang', 'block', 'leak', 'exit', 'slow'] as const;
 export type Behaviour = (typeof behaviours)[number];
@@ -21,15 +24,18 @@ export interface TortureMessage {
 }
 
 let fd: number | undefined;
+let pool: Pool | undefined;
 
 export const handle: Handler = async (message, context) => {
   const { id, behave } = JSON.parse(message.body.toString()) as TortureMessage;
   note(context, { event: 'start', id });
-  let outcome: 'ok' | 'threw' | 'aborted' = 'ok';
+  let outcome: 'ok' | 'threw' | 'aborted' | 'refused' = 'ok';
   try {
     await work(behave, context);
+    await write(id, context);
   } catch (error) {
     outcome = context.signal.aborted ? 'aborted' : 'threw';
+    if (error instanceof StaleTokenError) outcome = 'refused';
     throw error;
   } finally {
     note(context, { event: 'end', id, outcome });
@@ -48,6 +54,14 @@ async function work(behave: Behaviour | undefined, context: HandlerContext): Pro
     if (behave === 'leak') await leak();
   }
   await sleep(1 + Math.random() * 2);
+}
+
+async function write(messageId: string, { lock, token, pod }: HandlerContext): Promise<void> {
+  if (!pool) {
+    pool = new Pool({ connectionString: process.env['BATON_TORTURE_STORE'] });
+    pool.on('error', () => {}); // A connection that broke while nobody used it: the pool makes another one.
+  }
+  await recordEffect(pool, { lock, token, pod, messageId });
 }
 
 /** Until V8's limit ends the process. */

@@ -5,9 +5,15 @@ const chunkBytes = 1 << 18;
 
 interface Entry {
   event: 'start' | 'end';
+  lock: string;
   id: string;
+  token: number;
+  /** Monotonic, in ns. */
+  at: string;
   outcome?: string;
 }
+
+type Refusal = Pick<Entry, 'lock' | 'id' | 'token' | 'at'>;
 
 /**
  * Follows the ledgers while a run goes on, only to know how far it is: what is right and wrong is the checker's.
@@ -15,6 +21,8 @@ interface Entry {
 export class LedgerTail {
   /** Messages whose handler succeeded at least once. */
   readonly finished = new Set<string>();
+  /** Writes that the store refused because of their token. */
+  readonly refused: Refusal[] = [];
   /** Monotonic time of the last reading that had news, in ms; 0 before the first. */
   lastNewsAtMs = 0;
   private readonly files = new Map<string, { fd: number; offset: number; rest: string }>();
@@ -45,7 +53,8 @@ export class LedgerTail {
     this.files.clear();
   }
 
-  private take({ event, id, outcome }: Entry): void {
+  private take({ event, lock, id, token, at, outcome }: Entry): void {
+    if (outcome === 'refused') this.refused.push({ lock, id, token, at });
     if (event !== 'end' || outcome !== 'ok') return;
     this.finished.add(id);
     this.lastNewsAtMs = performance.now();

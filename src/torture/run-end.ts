@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RabbitmqServer } from '../dev/rabbitmq-server';
 import type { NemesisFinding } from './nemesis';
+import { effectsIn } from './torture-store';
 import { lock, regions, type TortureSystem } from './torture-system';
 
 /** Nothing was worked on for so long: what is missing by then does not come any more. */
@@ -79,7 +80,12 @@ export async function awaitWorkflows(
 /** Writes down what the servers say at the end. */
 export async function collectEnd(system: TortureSystem): Promise<void> {
   collectConnections(system);
-  await Promise.all([collectBroker(system), collectHistories(system), system.observer.finish()]);
+  await Promise.all([
+    collectBroker(system),
+    collectEffects(system),
+    collectHistories(system),
+    system.observer.finish(),
+  ]);
 }
 
 interface QueueRow {
@@ -116,6 +122,13 @@ async function collectBroker({ servers, recorder }: TortureSystem): Promise<void
       deadLettered: row(`${lock}.dead`)?.messages_ready ?? 0,
     },
   ]);
+}
+
+/** What the store took, by its own word; what it refused, by the handlers'. */
+async function collectEffects({ servers, recorder, ledger }: TortureSystem): Promise<void> {
+  ledger.read();
+  const refused = ledger.refused.map((each) => ({ ...each, accepted: false }));
+  for (const effect of [...(await effectsIn(servers.store.url)), ...refused]) recorder.effect(effect);
 }
 
 /** Which connections ended otherwise than by the pod's word, by the broker's own log. */

@@ -16,6 +16,7 @@ export interface RunDescription {
     drainLimitMs: number;
   }[];
   faultKinds: readonly string[];
+  sink: { exactlyOnce: boolean };
   startedAt: string;
   wallClockAtStart: string;
 }
@@ -50,6 +51,17 @@ export interface EtcdRecord {
   value: unknown;
   lease: string;
   at: string;
+}
+
+/** What the handlers' store took, or refused because of its token. */
+export interface EffectRecord {
+  lock: string;
+  id: string;
+  token: number;
+  at: string;
+  accepted: boolean;
+  /** The store's own order, of what it took. */
+  sequence?: number;
 }
 
 export interface EndOfQueue {
@@ -107,6 +119,10 @@ export class RunRecorder {
 
   receipt(line: { lock: string; key: string; createRevision: number; value: unknown }): void {
     this.append('receipts.jsonl', line);
+  }
+
+  effect(line: EffectRecord): void {
+    this.append('effects.jsonl', line);
   }
 
   broker(queues: EndOfQueue[]): void {

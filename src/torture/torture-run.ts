@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../cli/command-line';
 import { checkRun } from './checker/check-run';
-import { faultCatalogue, type FaultName, type Requirement } from './fault-catalogue';
+import { faultCatalogue, type FaultName, type Requirement, requirements } from './fault-catalogue';
 import { Nemesis, type NemesisFinding } from './nemesis';
 import { findFaketime } from './pod-clock';
 import { whyNoPodNetworks } from './pod-network';
+import { previousRelease } from './previous-release';
 import { awaitWorkflows, collectEnd, settle } from './run-end';
 import { now, RunRecorder } from './run-recorder';
 import { planSchedule, scheduleText } from './schedule';
@@ -28,7 +29,7 @@ export async function tortureRun(
   signal: AbortSignal,
 ): Promise<TortureResult> {
   const { seed, minutes, rate } = options;
-  const { faults, skipped } = possibleHere(options);
+  const { faults, skipped, previousProgram } = possibleHere(options);
   // Drawn from all kinds, so that the seed means the same on a machine that cannot do some of them.
   const drawn = planSchedule({ seed, minutes, faults: options.faults, ttlMs: timing.ttlMs });
   const rounds = drawn.map((round) => ({
@@ -43,12 +44,13 @@ export async function tortureRun(
   let servers: TortureServers | undefined;
   let system: TortureSystem | undefined;
   try {
-    say('starting three etcd members, RabbitMQ, Temporal and Toxiproxy');
+    say('starting three etcd members, RabbitMQ, Temporal, PostgreSQL and Toxiproxy');
     servers = await TortureServers.start();
     signal.throwIfAborted();
     system = await TortureSystem.create(servers, recorder, {
       clocks: faults.some((kind) => needOf(kind) === 'faketime'),
       networks: faults.some((kind) => needOf(kind) === 'namespaces'),
+      previousProgram,
     });
     recorder.describe(describe({ ...options, faults }));
     say('starting two regions of two pods');
@@ -89,22 +91,29 @@ export async function tortureRun(
 const needOf = (kind: FaultName): Requirement | undefined => faultCatalogue[kind].needs;
 
 /** @throws UsageError when nothing of what was asked for can be done on this machine. */
-function possibleHere({ faults }: TortureOptions): { faults: readonly FaultName[]; skipped: string[] } {
-  const why = (need: Requirement): string | null => {
-    if (!faults.some((kind) => needOf(kind) === need)) return null;
-    if (need === 'namespaces') return whyNoPodNetworks();
-    return findFaketime() === null ? 'libfaketime is not installed (Debian: faketime)' : null;
+function possibleHere({ faults }: TortureOptions): {
+  faults: readonly FaultName[];
+  skipped: string[];
+  previousProgram: string | null;
+} {
+  let previousProgram: string | null = null;
+  const whyNot: Record<Requirement, () => string | null> = {
+    faketime: () => (findFaketime() === null ? 'libfaketime is not installed (Debian: faketime)' : null),
+    namespaces: whyNoPodNetworks,
+    'previous-release': () => {
+      const { program, why } = previousRelease();
+      previousProgram = program;
+      return why;
+    },
   };
-  const missing = { faketime: why('faketime'), namespaces: why('namespaces') };
-  const whyNot = (kind: FaultName): string | null => {
-    const need = needOf(kind);
-    return need ? missing[need] : null;
-  };
-  const skipped = faults.filter((kind) => whyNot(kind) !== null);
-  const reasons = skipped.map((kind) => `${kind}: ${whyNot(kind)}`);
+  const needed = requirements.filter((need) => faults.some((kind) => needOf(kind) === need));
+  const missing = new Map(needed.map((need) => [need, whyNot[need]()]));
+  const why = (kind: FaultName): string | null => missing.get(needOf(kind)!) ?? null;
+  const skipped = faults.filter((kind) => why(kind) !== null);
+  const reasons = skipped.map((kind) => `${kind}: ${why(kind)}`);
   if (skipped.length === faults.length)
     throw new UsageError(`--faults is "${faults.join(',')}": ${reasons.join('; ')}`);
-  return { faults: faults.filter((kind) => !skipped.includes(kind)), skipped: reasons };
+  return { faults: faults.filter((kind) => !skipped.includes(kind)), skipped: reasons, previousProgram };
 }
 
 async function conclude(
@@ -115,7 +124,7 @@ async function conclude(
   say('everything is healed; waiting until every message was worked on');
   const findings = await settle(system, signal);
   await awaitWorkflows(system, signal);
-  say('collecting receipts, histories and the queue');
+  say('collecting receipts, histories, the queue and the store');
   await collectEnd(system);
   return findings;
 }
@@ -156,6 +165,7 @@ const describe = ({ seed, minutes, faults }: TortureOptions) => ({
     },
   ],
   faultKinds: faults,
+  sink: { exactlyOnce: true },
   startedAt: now(),
   wallClockAtStart: new Date().toISOString(),
 });

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EtcdCluster, startEtcdCluster } from '../dev/etcd-server';
+import { type PostgresServer, startPostgresServer } from '../dev/postgres-server';
 import { type RabbitmqServer, startRabbitmqServer } from '../dev/rabbitmq-server';
 import { Reaper } from '../dev/reaper';
 import { startTemporalServer, type TemporalServer } from '../dev/temporal-server';
@@ -16,11 +17,13 @@ export interface PodLinks {
   etcd: Proxy[];
   rabbitmq: Proxy[];
   temporal: Proxy[];
+  /** `host:port` of the handlers' store; no fault hits this way. */
+  store: string;
 }
 
 /**
  * The servers of one run, all its own: three etcd members that reach each other through proxies, RabbitMQ, Temporal
- * with a database in a file.
+ * with a database in a file; and PostgreSQL, the handlers' store.
  */
 export class TortureServers {
   private constructor(
@@ -32,6 +35,7 @@ export class TortureServers {
     readonly etcdPeers: readonly Proxy[],
     readonly rabbitmq: RabbitmqServer,
     readonly temporal: TemporalServer,
+    readonly store: PostgresServer,
   ) {}
 
   /** @throws ServerStartError; everything is stopped then. */
@@ -51,13 +55,14 @@ export class TortureServers {
         peers.set(name, proxy);
         return proxy.address;
       };
-      const [etcd, rabbitmq, temporal] = await Promise.all([
+      const [etcd, rabbitmq, temporal, store] = await Promise.all([
         startEtcdCluster({ ...own('etcd'), members: etcdMembers, peerVia }),
         startRabbitmqServer(own('rabbitmq')),
         startTemporalServer({ ...own('temporal'), persistent: true }),
+        startPostgresServer(own('postgres')),
       ]);
       const inOrder = etcd.members.map(({ serverName }) => peers.get(serverName)!);
-      return new TortureServers(folder, reaper, toxiproxy, etcd, inOrder, rabbitmq, temporal);
+      return new TortureServers(folder, reaper, toxiproxy, etcd, inOrder, rabbitmq, temporal, store);
     } catch (error) {
       await reaper.close();
       throw error;
@@ -79,17 +84,19 @@ export class TortureServers {
       Promise.all(
         addresses.map((address, index) => this.toxiproxy.proxy(`${pod}-${name}-${index}`, address, host)),
       );
-    const [etcd, rabbitmq, temporal] = await Promise.all([
+    const [etcd, rabbitmq, temporal, store] = await Promise.all([
       proxies('etcd', this.etcd.addresses),
       proxies('rabbitmq', [this.rabbitmq.address]),
       proxies('temporal', [this.temporal.address]),
+      host === undefined ? this.store : this.toxiproxy.proxy(`${pod}-store`, this.store.address, host),
     ]);
-    return { etcd, rabbitmq, temporal } satisfies Record<ServerName, Proxy[]>;
+    const faulty = { etcd, rabbitmq, temporal } satisfies Record<ServerName, Proxy[]>;
+    return { ...faulty, store: store.address };
   }
 
   /** Ends everything and removes the folder. Idempotent. */
   async stop(): Promise<void> {
-    const servers = [this.rabbitmq, this.temporal, ...this.etcd.members, this.toxiproxy];
+    const servers = [this.rabbitmq, this.temporal, this.store, ...this.etcd.members, this.toxiproxy];
     await Promise.allSettled(servers.map((server) => server.kill()));
     await this.reaper.close();
   }

@@ -13,6 +13,7 @@ import { ProcessWatch } from './process-watch';
 import { now, type RunRecorder, type SwitchRecord } from './run-recorder';
 import { TortureLoad } from './torture-load';
 import type { PodLinks, TortureServers } from './torture-servers';
+import { prepareStore } from './torture-store';
 
 export const lock = 'tortured';
 export const regions = ['us-east', 'us-west'] as const;
@@ -39,6 +40,8 @@ export class TortureSystem {
   readonly ledger: LedgerTail;
   /** By pod; empty where libfaketime is not installed. */
   readonly clocks: ReadonlyMap<string, PodClock>;
+  /** The command line that pods start with. */
+  private running = program;
   /** Agents that ended though nobody here had killed them, with how. */
   readonly unexpectedExits: string[] = [];
   private connected: TortureLoad | undefined;
@@ -53,6 +56,8 @@ export class TortureSystem {
     /** By pod; empty where the pods share the machine's network. */
     readonly networks: ReadonlyMap<string, PodNetwork>,
     withClocks: boolean,
+    /** The previous release's command line, where a fault needs it. */
+    private readonly previousProgram: string | null,
   ) {
     const faketime = withClocks ? findFaketime() : null;
     const clockOf = (name: string): [string, PodClock][] =>
@@ -68,7 +73,7 @@ export class TortureSystem {
   static async create(
     servers: TortureServers,
     recorder: RunRecorder,
-    own: { clocks: boolean; networks: boolean },
+    own: { clocks: boolean; networks: boolean; previousProgram: string | null },
   ): Promise<TortureSystem> {
     const links = new Map<string, PodLinks>();
     const networks = new Map<string, PodNetwork>();
@@ -77,7 +82,7 @@ export class TortureSystem {
       if (network) networks.set(name, network);
       links.set(name, await servers.linksOf(name, network?.outerAddress));
     }
-    const system = new TortureSystem(servers, recorder, links, networks, own.clocks);
+    const system = new TortureSystem(servers, recorder, links, networks, own.clocks, own.previousProgram);
     system.writeConfig('operator', {
       etcd: servers.etcd.addresses,
       rabbitmq: servers.rabbitmq.address,
@@ -100,6 +105,7 @@ export class TortureSystem {
   /** Starts everything; returns when a pod holds the lock and the publisher is connected. */
   async bringUp(signal: AbortSignal): Promise<void> {
     await this.observer.start();
+    await prepareStore(this.servers.store.url);
     this.watch.start();
     for (const pod of this.pods) this.startPod(pod);
     await this.startRegions();
@@ -143,6 +149,14 @@ export class TortureSystem {
       Number(/-(\d+)\.jsonl$/.exec(name)?.[1]),
     );
     return listeners.toReversed().find((pid) => working.includes(pid)) ?? listeners[0];
+  }
+
+  /** What is started from now on is the other release's. */
+  takeOtherRelease(): 'present' | 'previous' {
+    if (this.previousProgram === null) throw new Error('the previous release is not at hand');
+    const isPresent = this.running === program;
+    this.running = isPresent ? this.previousProgram : program;
+    return isPresent ? 'previous' : 'present';
   }
 
   /** While held down, an agent that ends is not started again. */
@@ -218,11 +232,16 @@ export class TortureSystem {
 
   private newPod(name: string): DemoPod {
     const region = regions.find((each) => name.startsWith(each))!;
+    const { store } = this.servers;
     const surroundings = {
       program,
       configFile: this.configFile(name),
       logFolder: this.recorder.logFolder,
-      environment: { ...this.environment, ...this.clocks.get(name)?.environment },
+      environment: {
+        ...this.environment,
+        ...this.clocks.get(name)?.environment,
+        BATON_TORTURE_STORE: store.urlAt(this.links.get(name)!.store),
+      },
       prefix: this.networks.get(name)?.prefix ?? [],
       adopt: (pid: number) => this.servers.reaper.watch(pid, { group: true }),
       onUnexpectedExit: (pod: DemoPod, how: string) => void this.restart(pod, how),
@@ -232,7 +251,7 @@ export class TortureSystem {
 
   private startPod(pod: DemoPod): void {
     if (this.stopped) return;
-    pod.start();
+    pod.start(this.running);
     this.watch.add(pod);
   }
 

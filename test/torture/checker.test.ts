@@ -54,7 +54,8 @@ test('a clean run has no violation, whatever happened in it', async () => {
         staleStarts: 0,
         duplicatesForbidden: 0,
         staleEffects: frozen,
-        refusedEffects: plan.sink ? frozen : 0,
+        effects: plan.sink === 'inbox' ? run.published.length - run.queue.deadLettered : 0,
+        refusedEffects: plan.sink === 'none' ? 0 : frozen,
       });
       const gaps = Object.values(report.gaps).reduce((sum, { n }) => sum + n, 0);
       expect(gaps).toBe(run.tenures.length - 1);
@@ -69,6 +70,8 @@ interface Planted {
   after?: Change;
   /** At most so many. */
   tenures?: number;
+  /** The store keeps an inbox. */
+  inbox?: true;
   plant: (run: SyntheticRun, first: TenureOfRun, second: TenureOfRun) => void;
   /** Done to the folder itself. */
   spoil?: (folder: string) => void;
@@ -318,14 +321,18 @@ const planted: Record<string, Planted> = {
   },
   'a store that takes a message twice': {
     kind: 'effect-twice',
-    plant(run, first) {
-      run.run['sink'] = { exactlyOnce: true };
-      const effect = { lock, id: 'm1', token: first.token, accepted: true, reason: 'current' };
-      run.effects = [
-        { ...effect, at: 1 },
-        { ...effect, at: 2 },
-      ];
-    },
+    inbox: true,
+    plant: (run) => void run.effects.push(run.effects.at(-1)!),
+  },
+  'a store that has nothing of a finished message': {
+    kind: 'effect-missing',
+    inbox: true,
+    plant: (run, first) => void (run.effects = run.effects.filter(({ id }) => id !== first.finished[1])),
+  },
+  'a store that has what nobody published': {
+    kind: 'effect-unknown',
+    inbox: true,
+    plant: (run) => void run.effects.push({ ...run.effects.at(-1)!, id: 'invented' }),
   },
   'messages left in the queue': { kind: 'left-behind', plant: (run) => void (run.queue.ready = 1) },
   'a failed workflow': {
@@ -383,10 +390,12 @@ function duplicatesOf(run: SyntheticRun, first: TenureOfRun, second: TenureOfRun
 
 test.each(Object.entries(planted))(
   '%s is found, and nothing else',
-  async (_name, { kind, after, tenures, plant, spoil, report }) => {
+  async (_name, { kind, after, tenures, inbox, plant, spoil, report }) => {
     await fc.assert(
       fc.asyncProperty(runPlan(after ?? 'switch'), async (plan) => {
-        const run = makeRun({ ...plan, tenures: plan.tenures.slice(0, tenures) });
+        // What is planted in the ledger alone would, with an inbox, be missing from the store as well.
+        const sink = inbox ? 'inbox' : plan.sink === 'inbox' ? 'token' : plan.sink;
+        const run = makeRun({ ...plan, sink, tenures: plan.tenures.slice(0, tenures) });
         const [first, second] = run.tenures as [TenureOfRun, TenureOfRun];
         plant(run, first, second);
         const found = await judge(run, spoil);
@@ -400,7 +409,7 @@ test.each(Object.entries(planted))(
 
 test('around a violation all logs are shown on one axis of time', async () => {
   const [plan] = fc.sample(runPlan('switch'), { numRuns: 1, seed: 3 });
-  const run = makeRun(plan!);
+  const run = makeRun({ ...plan!, sink: 'token' });
   const [first, second] = run.tenures as [TenureOfRun, TenureOfRun];
   execute(run, first, firstStart(run, second) + 1, { id: 'the-stale-one' });
   const { violations } = await judge(run);

@@ -17,7 +17,8 @@ export interface RunPlan {
     endedUnacked: number;
     revisionStep: number;
   }[];
-  sink: boolean;
+  /** What the handlers write to: nothing, a store that checks the token, and one that also keeps an inbox. */
+  sink: 'none' | 'token' | 'inbox';
   deadLetter: boolean;
 }
 
@@ -35,7 +36,7 @@ export const runPlan = (must?: Change): fc.Arbitrary<RunPlan> =>
         }),
         { minLength: 2, maxLength: 5 },
       ),
-      sink: fc.boolean(),
+      sink: fc.constantFrom('none', 'token', 'inbox'),
       deadLetter: fc.boolean(),
     })
     .map((plan) => {
@@ -110,6 +111,7 @@ export function makeRun({ concurrency, tenures: plans, sink, deadLetter }: RunPl
       minutes: 1,
       locks: [{ lock, queue: lock, regions, ttlMs: ttl / ms, concurrency, drainLimitMs: 10_000 }],
       faultKinds: ['pod-kill', 'pod-freeze-long'],
+      sink: { exactlyOnce: sink === 'inbox' },
     },
     published: [],
     ledger: [],
@@ -190,14 +192,20 @@ export function makeRun({ concurrency, tenures: plans, sink, deadLetter }: RunPl
       const line = { event, lock, id, token: tenure.token, region, pod, pid: tenure.pid, at };
       run.ledger.push(outcome === undefined ? line : { ...line, outcome });
     };
+    const store = (id: string, at: number): void => {
+      const isIn = run.effects.some((each) => each['id'] === id && each['accepted']);
+      if (sink === 'none' || (sink === 'inbox' && isIn)) return;
+      run.effects.push({ lock, id, token: tenure.token, at, accepted: true, reason: 'current' });
+    };
     const work = (id: string, outcome = 'ok'): void => {
       note('start', id, now);
       now += 3 * ms;
       note('end', id, now, outcome);
       tenure.lastEndAt = now;
-      if (outcome === 'ok') tenure.finished.push(id);
-      if (sink && outcome === 'ok')
-        run.effects.push({ lock, id, token: tenure.token, at: now, accepted: true, reason: 'current' });
+      if (outcome === 'ok') {
+        tenure.finished.push(id);
+        store(id, now);
+      }
       now += 1 * ms;
     };
     now += 5 * ms;
@@ -214,7 +222,10 @@ export function makeRun({ concurrency, tenures: plans, sink, deadLetter }: RunPl
     if (tenure.endedBy === 'kill' || tenure.endedBy === 'listener-restart') {
       const ids = Array.from({ length: inFlight }, publish);
       for (const id of ids) note('start', id, now);
-      for (const id of ids.slice(0, unacked)) note('end', id, now + 1 * ms, 'ok');
+      for (const id of ids.slice(0, unacked)) {
+        note('end', id, now + 1 * ms, 'ok');
+        store(id, now + 1 * ms);
+      }
       now += 2 * ms;
       again = ids;
       const kind = tenure.endedBy === 'kill' ? 'pod-kill' : 'listener-kill';
@@ -267,7 +278,7 @@ export function makeRun({ concurrency, tenures: plans, sink, deadLetter }: RunPl
       const thawedAt = now + 8 * ms;
       run.faults.push({ ...fault, phase: 'end', at: thawedAt });
       note('end', id, thawedAt + 1 * ms, 'ok');
-      if (sink)
+      if (sink !== 'none')
         run.effects.push({
           lock,
           id,

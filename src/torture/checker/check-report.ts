@@ -14,6 +14,8 @@
  * - `missing-receipt`, `receipt-twice`, `receipt-wrong`: the receipts do not tell what etcd's revisions tell.
  * - `foreign-holder`: the holder key was overwritten under another lease, with no receipt in the same transaction.
  * - `sink-accepted-stale`, `effect-twice`: the token-checking store took what it had to refuse.
+ * - `effect-missing`: a message was finished, and the store that keeps an inbox has nothing of it.
+ * - `effect-unknown`: that store took a message that was never published.
  * - `workflow-failed`, `workflow-task-failures`, `workflow-disagrees`: Temporal's histories.
  * - `missing-evidence`, `unreadable`: the run folder cannot be judged in full. */
 export const violationKinds = [
@@ -34,6 +36,8 @@ export const violationKinds = [
   'foreign-holder',
   'sink-accepted-stale',
   'effect-twice',
+  'effect-missing',
+  'effect-unknown',
   'workflow-failed',
   'workflow-task-failures',
   'workflow-disagrees',
@@ -81,6 +85,8 @@ export interface CheckReport {
   staleEffects: number;
   /** Messages started under a token after the first start of a newer one. */
   staleStarts: number;
+  /** Messages of which the store that keeps an inbox has an effect. */
+  effects: number;
   /** Writes that the token-checking store refused because of their token. */
   refusedEffects: number;
   /** By cause: the receipt's, and the fault just before, as in `takeover after kill-pod`. */

@@ -37,6 +37,7 @@ export async function checkRun(folder: string): Promise<CheckReport> {
     report.overlaps += tenures.overlaps;
     report.staleEffects += tenures.staleEffects;
     report.staleStarts += tenures.staleStarts;
+    report.effects += sink.effects;
     report.refusedEffects += sink.refused;
   }
   if (findings.length === 0) return report;
@@ -75,6 +76,7 @@ function emptyReport({ seed, minutes, faults }: RunEvidence): CheckReport {
     overlaps: 0,
     staleEffects: 0,
     staleStarts: 0,
+    effects: 0,
     refusedEffects: 0,
     gaps: {},
     violations: [],

@@ -60,7 +60,7 @@ const isStanding = (pod: DemoPod, { observer }: TortureSystem): boolean =>
   [...observer.standing].some((each) => pod.owns(each) && pod.pid !== undefined);
 
 /** SIGTERM, which lets a pod hand over, and the start of another boot; the next pod when that one stands. */
-const rollingRestart: FaultMaker = async (_plan, { system, signal }) => {
+const roll: FaultMaker = async (_plan, { system, signal }) => {
   const pids: number[] = [];
   const restartAll = async (): Promise<void> => {
     for (const pod of system.pods) {
@@ -85,6 +85,11 @@ const rollingRestart: FaultMaker = async (_plan, { system, signal }) => {
   return begun;
 };
 
+const upgrade: FaultMaker = (plan, context) => {
+  const release = context.system.takeOtherRelease();
+  return roll(plan, context).then((begun) => ({ ...begun, target: `every pod, to the ${release} release` }));
+};
+
 export const podFaults = {
   'listener-kill': kill('listener'),
   'listener-freeze-short': freeze('listener'),
@@ -95,5 +100,6 @@ export const podFaults = {
   'pod-kill': kill('pod'),
   'pod-freeze-short': freeze('pod'),
   'pod-freeze-long': freeze('pod'),
-  'rolling-restart': rollingRestart,
+  'rolling-restart': roll,
+  'rolling-upgrade': upgrade,
 } as const satisfies Record<string, FaultMaker>;

@@ -1,0 +1,19 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+export type PreviousRelease = { program: string; why: null } | { program: null; why: string };
+
+/** Compiled, this file lies one folder deeper. */
+const script = ['../..', '../../..']
+  .map((up) => resolve(__dirname, up, 'scripts/previous-release.mjs'))
+  .find((path) => existsSync(path));
+
+/** The command line of the release before this one; built first, where that has not been done: about half a minute. */
+export function previousRelease(): PreviousRelease {
+  if (script === undefined) return { program: null, why: 'not in a clone of the repository' };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' });
+  const last = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+  if (status !== 0) return { program: null, why: `the previous release cannot be built: ${last(stderr)}` };
+  return { program: join(last(stdout), 'dist/src/cli/main.js'), why: null };
+}
