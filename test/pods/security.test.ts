@@ -240,6 +240,29 @@ test('an API key that is replaced counts without a restart, for workers and clie
   await system.baton('switch', '--to', 'us-east', '--reason', 'and back', '--by', 'jest');
 });
 
+test('passwords of etcd and RabbitMQ that are replaced in their files count without a restart: still holder, nothing lost', async () => {
+  const before = await system.untilHeldBy('us-east-a');
+  const [old, next] = [secrets['us-east.password']!, secret('next.password')];
+  for (const region of ['us-east', 'us-west']) {
+    const url = readFileSync(at(`${region}.url`), 'utf8');
+    replace(`${region}.password`, `${next}\n`);
+    replace(`${region}.url`, url.replace(old, next));
+    run(`etcdctl user passwd ${region} --interactive=false < next.password`, 'root');
+    await broker('PUT', `users/${region}`, { password: next, tags: '' });
+  }
+  const connections = (await broker('GET', 'connections')) as { name: string; user: string }[];
+  for (const { name, user } of connections)
+    if (user !== 'guest') await broker('DELETE', `connections/${encodeURIComponent(name)}`);
+  expect(await refusal({ BATON_ETCD_PASSWORD: old, BATON_ETCD_PASSWORD_FILE: '' })).toContain(
+    'authentication failed',
+  );
+  await goesOn();
+  await system.untilReady('us-west-a');
+  expect((await system.view()).holder).toEqual(before.holder);
+  await system.baton('switch', '--to', 'us-west', '--reason', 'new passwords', '--by', 'jest');
+  await system.baton('switch', '--to', 'us-east', '--reason', 'and back', '--by', 'jest');
+});
+
 test('certificates of a new authority are taken over from the disk: still holder, same token, nothing lost', async () => {
   const before = await system.untilHeldBy('us-east-a');
   installCertificate(nextClients!.issue('second'));

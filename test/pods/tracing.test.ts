@@ -38,7 +38,9 @@ function moduleSpy(name: string): { environment: NodeJS.ProcessEnv; loaded: () =
 
 const switchTo = async (to: string, variables: NodeJS.ProcessEnv = {}): Promise<Receipt> => {
   const args = ['switch', '--to', to, '--reason', 'traced', '--by', 'jest', '--lock', system.lock, '--json'];
-  const { code, stdout, stderr } = await system.tryBatonWith(variables, ...args);
+  // The operator's own spans come as JSON, the pods' in the default encoding.
+  const operator = { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', ...variables };
+  const { code, stdout, stderr } = await system.tryBatonWith(operator, ...args);
   if (code !== 0) throw new Error(stdout + stderr);
   return (JSON.parse(stdout) as { switches: { receipt: Receipt }[] }).switches[0]!.receipt;
 };
@@ -74,7 +76,6 @@ describe('with tracing on', () => {
         ...spy.environment,
         BATON_TRACING: 'on',
         OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
-        OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
         OTEL_BSP_SCHEDULE_DELAY: '100',
         // Longer than any test: who waits for an export that is not answered fails.
         OTEL_EXPORTER_OTLP_TIMEOUT: '600000',
@@ -148,6 +149,8 @@ describe('with tracing on', () => {
     expect(workflow.events).toEqual(['preflight', 'drain', 'successor']);
     expect(workflow.startMs).toBeGreaterThanOrEqual(root.startMs - 5);
     expect(message.startMs).toBeGreaterThanOrEqual(only('drain').endMs - 5);
+    const encodings = receiver.raw.map(({ contentType }) => contentType);
+    expect(new Set(encodings)).toEqual(new Set(['application/json', 'application/x-protobuf']));
     // Whoever reads the receipt finds the trace.
     expect(receipt.trace?.traceparent).toBe(`00-${root.traceId}-${handOver.spanId}-01`);
     if (process.env.BATON_SHOW_TRACE) console.log(tree(rest()));
