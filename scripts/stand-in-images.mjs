@@ -25,6 +25,7 @@ export const standIns = {
   'temporalio/server:1.32.0': 'temporal-server',
   'temporalio/admin-tools:1.32.0': 'temporal-admin-tools',
   'temporalio/ui:2.54.1': 'temporal-ui',
+  'temporalio/temporal:1.5.1': 'temporal-cli',
 };
 
 const temporalPrograms = {
