@@ -49,7 +49,7 @@ interface OtlpRequest {
 }
 
 /** What is read here of OTLP 1.x: opentelemetry.io/docs/specs/otlp. */
-const request = parse(`syntax = "proto3";
+const exportRequest = parse(`syntax = "proto3";
   message Request { repeated ResourceSpans resource_spans = 1; }
   message ResourceSpans { Resource resource = 1; repeated ScopeSpans scope_spans = 2; }
   message Resource { repeated KeyValue attributes = 1; }
@@ -117,7 +117,10 @@ export class OtlpReceiver {
     this.decode(
       (isJson
         ? JSON.parse(body.toString())
-        : request.toObject(request.decode(body), { longs: Number, bytes: Buffer })) as OtlpRequest,
+        : exportRequest.toObject(exportRequest.decode(body), {
+            longs: Number,
+            bytes: Buffer,
+          })) as OtlpRequest,
     );
     response.setHeader('content-type', contentType).end(isJson ? '{}' : '');
   }

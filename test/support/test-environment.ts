@@ -8,7 +8,7 @@ export interface TestEnvironment {
   /** For the test processes. */
   variables: Record<string, string>;
   /** Idempotent. */
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /**
