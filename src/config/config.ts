@@ -116,7 +116,7 @@ export interface LockSettings {
   hooks: HookSettings[];
   /** Automatic changes of region within an hour; past that the lock stays until `baton ack`. Default 6. */
   maxChangesPerHour: number;
-  /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 2,000. */
+  /** Continue-as-new above this many history events: a pod that takes the workflow over reads them all first. Default 500. */
   historyLimit: number;
   drill: DrillSettings;
   preference: PreferenceSettings;

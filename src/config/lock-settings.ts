@@ -70,7 +70,7 @@ export function completeLock(
     approvalWithinMs: given.approvalWithinMs ?? 0,
     hooks: (given.hooks ?? []).map((hook) => completeHook(hook, origin.folder)),
     maxChangesPerHour: given.maxChangesPerHour ?? 6,
-    historyLimit: given.historyLimit ?? 2_000,
+    historyLimit: given.historyLimit ?? 500,
     drill: {
       objectiveMs: given.drill?.objectiveMs ?? null,
       crashObjectiveMs: given.drill?.crashObjectiveMs ?? null,

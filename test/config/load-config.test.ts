@@ -34,7 +34,7 @@ test('the least configuration gets every default', () => {
         approvalWithinMs: 0,
         hooks: [],
         maxFailureRate: 1,
-        historyLimit: 2_000,
+        historyLimit: 500,
         drill: { objectiveMs: null, crashObjectiveMs: null, allowCrash: false },
         preference: { order: [], never: [], failback: null },
         queue: {
