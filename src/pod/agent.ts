@@ -120,8 +120,8 @@ export class Agent implements HealthPort {
   }
 
   /**
-   * Drains, hands every lock over or releases it, and ends all processes; idempotent. Bounded by the longest
-   * drain limit and ten seconds: what has not been given up by then ends with the lease.
+   * Drains, hands every lock over or releases it, and ends all processes; idempotent. Bounded by `stopLimitMs`: what has
+   * not been given up ten seconds after the longest drain limit ends with its lease.
    */
   stop(why: string): Promise<void> {
     this.stopping ??= this.stopOnce(why);

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stopLimitMs } from '../../config/stop-limit';
 import type { DemoPod } from '../../demo/demo-pods';
 import type { PlannedFault } from '../schedule';
-import type { TortureSystem } from '../torture-system';
+import { timing, type TortureSystem } from '../torture-system';
 import type { BegunFault, FaultContext, FaultMaker } from './fault';
 
-const stopLimitMs = 25_000;
+const endLimitMs = stopLimitMs({ locks: [timing] }) + 2_000;
 /** How long the next restart waits for the pod to stand; then it goes on, as an impatient platform does. */
 const readyLimitMs = 30_000;
 
@@ -68,13 +69,13 @@ const roll: FaultMaker = async (_plan, { system, signal }) => {
       if (pid === undefined) continue;
       system.holdDown(pod);
       system.watch.signal(pid, 'SIGTERM');
-      const ended = await system.comesTrue(stopLimitMs, signal, () => pod.pid === undefined);
+      const ended = await system.comesTrue(endLimitMs, signal, () => pod.pid === undefined);
       if (!ended) {
         system.watch.kill(pid);
         await system.comesTrue(2_000, signal, () => pod.pid === undefined);
       }
       system.letUp(pod);
-      if (!ended) throw new Error(`${pod.name} did not end within ${stopLimitMs / 1000} s of SIGTERM`);
+      if (!ended) throw new Error(`${pod.name} did not end within ${endLimitMs / 1000} s of SIGTERM`);
       pids.push(pid);
       await system.comesTrue(readyLimitMs, signal, () => isStanding(pod, system));
     }
