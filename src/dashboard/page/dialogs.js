@@ -197,6 +197,7 @@ const plain = {
   },
 };
 
+/** `switchId`: of the switch that it is about, if it is about one. */
 export function showAction(action, lock, switchId) {
   const { title, danger = false, note } = plain[action];
   actionDialog({

@@ -214,13 +214,14 @@ export class LockView {
     const focused = document.activeElement?.dataset?.action;
     const button = (text, action, show) =>
       el('button', { type: 'button', text, on: { click: show }, 'data-action': action });
-    const plain = (text, action) => button(text, action, () => showAction(action, lock, switchId));
+    const plain = (text, action) => button(text, action, () => showAction(action, lock));
+    const ofSwitch = (text, action) => button(text, action, () => showAction(action, lock, switchId));
     this.actions.replaceChildren(
       ...(switchId === null
         ? [button('Switch…', 'switch', () => showSwitch(lock, this.regions, holder))]
         : []),
-      ...(waits ? [plain('Approve…', 'approve'), plain('Veto…', 'veto')] : []),
-      ...(switchId === null ? [] : [plain('Abort…', 'abort')]),
+      ...(waits ? [ofSwitch('Approve…', 'approve'), ofSwitch('Veto…', 'veto')] : []),
+      ...(switchId === null ? [] : [ofSwitch('Abort…', 'abort')]),
       paused ? plain('Resume…', 'resume') : plain('Pause…', 'pause'),
     );
     // Rebuilt under somebody's fingers.
