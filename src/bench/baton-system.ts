@@ -228,6 +228,8 @@ export class BatonSystem implements ConsumerSystem {
       locks: {
         [this.lock]: {
           leaseTtlMs: ttlMs,
+          // Each round of crashes is a change of region.
+          maxChangesPerHour: 1_000,
           drainLimitMs: 10_000,
           // A listener that stands still is noticed as fast as a lost extension.
           stallLimitMs: Math.round(ttlMs / 3),
