@@ -10,7 +10,7 @@ export function reportText(report: CheckReport): string {
     `messages         ${report.published} published, ${report.processed} processed, ${report.lost} lost`,
     `duplicates       ${report.duplicatesAllowed} allowed, ${report.duplicatesForbidden} forbidden`,
     `overlaps         ${report.overlaps}, stale starts ${report.staleStarts}`,
-    ...(report.effects > 0 ? [`store            ${report.effects} messages, each once`] : []),
+    ...(report.effects > 0 ? [`store            ${report.effects} messages`] : []),
     `frozen handlers  ${report.staleEffects} overlapped a newer tenure; the store refused ${report.refusedEffects} writes`,
     ...Object.entries(gaps).map(
       ([cause, { n, p50, p99, max }]) =>
