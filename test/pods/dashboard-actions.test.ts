@@ -1,14 +1,11 @@
 /** What an operator does on the page beside a switch: every button, as it is seen and pressed. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
-import { DashboardProcess, launchBrowser, openPage } from '../support/dashboard-browser';
+import { DashboardProcess, launchBrowser, openPage, token } from '../support/dashboard-browser';
 import { eventually } from '../support/eventually';
 import { type CommandEnd, TestSystem } from '../support/test-system';
 
 jest.setTimeout(240_000);
 
-const token = '0123456789abcdef0123';
 const errors: string[] = [];
 let system: TestSystem;
 let browser: Browser;
@@ -19,11 +16,7 @@ beforeAll(async () => {
   system = await TestSystem.create({ lockSettings: { approvalWithinMs: 60_000 } });
   [browser] = await Promise.all([launchBrowser(), system.bringUp()]);
   (await system.connectPublisher()).start(50);
-  const tokens = join(system.folder, 'tokens');
-  writeFileSync(tokens, `anna: ${token}\n`);
-  dashboard = await DashboardProcess.start([
-    ...['--config', system.configFile(), '--port', '0', '--token-file', tokens],
-  ]);
+  dashboard = await DashboardProcess.startFor(system, '--port', '0');
   page = await openPage(browser, dashboard.url, errors);
   await page.locator('#session').click();
   await page.locator('dialog input[type=password]').fill(token);

@@ -11,6 +11,7 @@ import {
   launchBrowser,
   openPage,
   tabTo,
+  token,
 } from '../support/dashboard-browser';
 import { eventually } from '../support/eventually';
 import { sharedServers, uniqueName } from '../support/servers';
@@ -18,21 +19,14 @@ import { TestSystem } from '../support/test-system';
 
 jest.setTimeout(240_000);
 
-const token = '0123456789abcdef0123';
 const errors: string[] = [];
 let system: TestSystem;
 let browser: Browser;
 let dashboard: DashboardProcess;
 let page: Page;
 
-const start = (port: string): Promise<DashboardProcess> => {
-  const tokens = join(system.folder, 'tokens');
-  writeFileSync(tokens, `anna: ${token}\n`);
-  return DashboardProcess.start([
-    ...['--config', system.configFile(), '--port', port, '--token-file', tokens],
-    ...['--temporal-ui', 'http://127.0.0.1:8233'],
-  ]);
-};
+const start = (port: string): Promise<DashboardProcess> =>
+  DashboardProcess.startFor(system, '--port', port, '--temporal-ui', 'http://127.0.0.1:8233');
 const sentence = (): string => `#lock-${system.lock} .sentence`;
 const lane = (region: string, state: string): Promise<number> =>
   page

@@ -1,13 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { findProgram } from '../../src/dev/find-program';
+import type { TestSystem } from './test-system';
 
 const program = resolve(__dirname, '../../dist/src/cli/main.js');
 /** Kept after the run, for people to look at. */
 const shots = resolve(__dirname, '../../dist/test-output');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What anna, who alone may act, signs in with. */
+export const token = '0123456789abcdef0123';
 
 /** `baton dashboard` as a process of its own. */
 export class DashboardProcess {
@@ -16,6 +20,13 @@ export class DashboardProcess {
     readonly url: string,
     readonly output: () => string,
   ) {}
+
+  /** For this system's locks, with anna to act; `more`: further options of the command. */
+  static startFor(system: TestSystem, ...more: string[]): Promise<DashboardProcess> {
+    const tokens = join(system.folder, 'tokens');
+    writeFileSync(tokens, `anna: ${token}\n`);
+    return DashboardProcess.start(['--config', system.configFile(), '--token-file', tokens, ...more]);
+  }
 
   static async start(args: string[]): Promise<DashboardProcess> {
     const child = spawn(process.execPath, [program, 'dashboard', ...args], {
