@@ -11,7 +11,8 @@ export interface SharedServers {
 
 /**
  * The servers that all tests of a run share: each test brings its own key prefix, queue and workflow id
- * ({@link uniqueName}). Only Temporal is shared no further than with the tests of the same process. A test that stops or freezes a server starts its own (src/dev/dev-stack.ts).
+ * ({@link uniqueName}). There are several Temporal servers, dealt out to jest's processes. A test that stops or freezes a
+ * server starts its own (src/dev/dev-stack.ts).
  */
 export function sharedServers(): SharedServers {
   return {

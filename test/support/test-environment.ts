@@ -14,8 +14,8 @@ export interface TestEnvironment {
 /**
  * Starts the servers that all tests of a run share. Used by scripts/run-tests.mjs and, for single files, by global-setup.
  *
- * @param temporalServers of which each of jest's processes has one: pods of two files at the same one would run each
- * other's workflows, as they poll the same queue of a region.
+ * @param temporalServers are dealt out to jest's processes. As many as run pods at the same time: pods of two files at one
+ * server would run each other's workflows, as they poll the same queue of a region.
  */
 export async function startTestEnvironment(temporalServers: number): Promise<TestEnvironment> {
   const onProgress = (line: string): void => void process.stderr.write(`test servers: ${line}\n`);
