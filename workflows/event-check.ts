@@ -90,6 +90,7 @@ const shapes: Record<Happening['type'], Shape> = {
   },
   'preflight-done': {
     ...ofSwitch,
+    token: whole,
     failed: list(text),
     targets: list(address),
     gates: optional(gates),

@@ -145,12 +145,12 @@ export class RegionDraft {
     const why = `active: ${tenure.pod} holds ${lock} with token ${tenure.token} (${source})`;
     Object.assign(this.state, { tenure, topToken: tenure.token, silentBeats: 0, beat: null, beatFrom: at });
     const { switch: underWay } = this.state;
-    if (underWay && isUntouched(underWay.step))
-      this.conclude('failed', `a newer tenure began meanwhile, with token ${tenure.token}; ask again`);
+    // Nobody has been told anything yet, so the newer tenure is given away: as when a listener was just replaced.
+    if (underWay && isUntouched(underWay.step)) this.changeSwitch({ tenure });
     // Its successor has had the lock already; what is still to be heard of it is no reason to refuse the next switch.
     if (underWay && isHandedOver(underWay.step)) this.conclude('done', doneText(underWay.receipt));
     // A switch that is on its way is settled first; its answer decides on the phase.
-    if (this.state.switch === null) {
+    if (this.state.switch === null || isUntouched(this.state.switch.step)) {
       this.state.phase = 'active';
       this.startListener();
     }

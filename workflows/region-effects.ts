@@ -65,7 +65,7 @@ async function ask(
       const { approvalWithinMs, hooks } = settings;
       const gates = { ...(approvalWithinMs && { approvalWithinMs }), ...(hooks && { hooks }) };
       const guarded = Object.keys(gates).length > 0 && { gates };
-      return { type: 'preflight-done', switchId, ...found, ...guarded };
+      return { type: 'preflight-done', switchId, token: tenure.token, ...found, ...guarded };
     }
     case 'approval-timer':
       await sleep(Math.max(effect.until - Date.now(), 1), { summary: 'the time for an approval' });
@@ -127,8 +127,10 @@ function unanswered(effect: RegionEffect, error: unknown): Happening | null {
       return { type: 'listener-checked', token: effect.tenure.token, result: null, why };
     case 'renew':
       return { type: 'beat-silent', token: effect.tenure.token, why };
-    case 'preflight':
-      return { type: 'preflight-done', switchId: effect.switchId, failed: [why], targets: [] };
+    case 'preflight': {
+      const { switchId, tenure } = effect;
+      return { type: 'preflight-done', switchId, token: tenure.token, failed: [why], targets: [] };
+    }
     case 'drain-and-hand-over':
       return { type: 'hand-over-failed', switchId: effect.request.switchId, why };
     case 'abort-switch':

@@ -86,6 +86,8 @@ export type Happening =
   | {
       type: 'preflight-done';
       switchId: string;
+      /** Of the tenure that was asked about. */
+      token: number;
       failed: string[];
       targets: PodAddress[];
       gates?: SwitchGates;

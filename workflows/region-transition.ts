@@ -334,7 +334,9 @@ function ofSwitch(draft: RegionDraft, event: SwitchEvent): Transition {
     return draft.note(`ignored ${event.type} of switch ${event.switchId} during ${underWay.step}`);
   switch (event.type) {
     case 'preflight-done':
-      return preflightDone(draft, event, event.at);
+      if (event.token === underWay.tenure.token) return preflightDone(draft, event, event.at);
+      draft.step();
+      return draft.note(`asks again who could take over: token ${underWay.tenure.token} has begun meanwhile`);
     case 'approval-due':
       return draft.conclude('refused', 'nobody else has approved of it in time');
     case 'hook-answered':

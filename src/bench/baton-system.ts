@@ -194,10 +194,22 @@ export class BatonSystem implements ConsumerSystem {
         const tails = this.pods
           .filter((pod) => pod.isStarted)
           .map((pod) => `--- ${pod.name}\n${pod.logTail()}`);
-        throw new Error(`waited ${startLimitMs / 1000} s in vain until ${what}\n${tails.join('\n')}`);
+        const told = await this.workflowsTell();
+        throw new Error(
+          `waited ${startLimitMs / 1000} s in vain until ${what}\n${[...told, ...tails].join('\n')}`,
+        );
       }
       await sleep(pollMs);
     }
+  }
+
+  private workflowsTell(): Promise<string[]> {
+    return Promise.all(
+      this.regions.map(async (region) => {
+        const status = await this.workflows?.status(this.lock, region).catch(String);
+        return `--- workflow of ${region}\n${JSON.stringify(status)}`;
+      }),
+    );
   }
 
   /** One read for all changes of a hand-over, after it: the peers' systems read nothing while they are measured. */

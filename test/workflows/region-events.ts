@@ -163,6 +163,7 @@ const byType: { [T in Happening['type']]: fc.Arbitrary<Happening> } = {
   'listener-checked': of('listener-checked', { token, result: fc.constant(null), why }),
   'preflight-done': of('preflight-done', {
     switchId,
+    token: fc.oneof({ weight: 9, arbitrary: fc.constant(present) }, token),
     failed: fc.constantFrom([], ['paused']),
     targets: fc.constantFrom([], [addressOf('w1')]),
     gates: fc.oneof(fc.constant(undefined), gates),
@@ -264,7 +265,9 @@ export function answersTo(effect: RegionEffect): fc.Arbitrary<Happening> {
       );
     }
     case 'preflight':
-      return byType['preflight-done'].map((done) => ({ ...done, switchId: effect.switchId }) as Happening);
+      return byType['preflight-done'].map(
+        (done) => ({ ...done, switchId: effect.switchId, token: effect.tenure.token }) as Happening,
+      );
     case 'drain-and-hand-over':
       return fc
         .oneof(byType['hand-over-answered'], byType['hand-over-failed'])
@@ -333,7 +336,13 @@ export function endingOf(state: RegionState): Happening | null {
   const id = underWay?.request.switchId ?? '';
   switch (underWay?.step) {
     case 'preflight':
-      return { type: 'preflight-done', switchId: id, failed: ['over'], targets: [] };
+      return {
+        type: 'preflight-done',
+        switchId: id,
+        token: underWay.tenure.token,
+        failed: ['over'],
+        targets: [],
+      };
     case 'approval':
       return { type: 'approval-due', switchId: id };
     case 'before-release':

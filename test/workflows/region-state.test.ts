@@ -74,9 +74,10 @@ const asked = (switchId: string, to: string | null = 'west'): Happening => ({
   type: 'switch-requested',
   request: { switchId, to, reason: 'maintenance', by: 'anna' },
 });
-const passed = (switchId: string): Happening => ({
+const passed = (switchId: string, token = 7): Happening => ({
   type: 'preflight-done',
   switchId,
+  token,
   failed: [],
   targets: [addressOf('w1')],
 });
@@ -193,7 +194,7 @@ describe('whatever happens in whatever order', () => {
 
 it('these sequences do reach every phase and every step of a switch', () => {
   const reached = new Set<string>();
-  for (const events of fc.sample(happenings, { numRuns: 1_500, seed: 2 }))
+  for (const events of fc.sample(happenings, { numRuns: 2_500, seed: 2 }))
     run(events, (_, { state }) => reached.add(`${state.phase} ${state.switch?.step ?? ''}`.trim()));
   expect([...reached].toSorted()).toEqual([
     'active',
@@ -285,6 +286,7 @@ describe('a planned switch', () => {
     const { state, effects } = tell(...active, asked('s1'), {
       type: 'preflight-done',
       switchId: 's1',
+      token: 7,
       failed,
       targets: [],
     });
@@ -301,6 +303,22 @@ describe('a planned switch', () => {
     const { state } = tell(...story);
     expect(state.lastSwitches[0]).toMatchObject({ switchId: 's1', result });
     expect(state.lastSwitches[0]?.why).toMatch(why);
+  });
+
+  it('asked for while a newer tenure begins here gives that one away', () => {
+    const outdated: Happening = {
+      type: 'preflight-done',
+      switchId: 's1',
+      token: 7,
+      failed: ['not the holder'],
+      targets: [],
+    };
+    const story = [...active, asked('s1'), won('p1', 9), outdated];
+    const { state, effects } = tell(...story);
+    expect(state).toMatchObject({ phase: 'active', switch: { step: 'preflight', tenure: { token: 9 } } });
+    expect(effects.at(-1)).toMatchObject({ type: 'preflight', tenure: { token: 9 } });
+    const drains = tell(...story, passed('s1', 9));
+    expect(drains.effects.at(-1)).toMatchObject({ type: 'drain-and-hand-over', tenure: { token: 9 } });
   });
 
   it('asked for again under the same id is one switch', () => {
@@ -346,7 +364,13 @@ describe('a planned switch', () => {
     const { state, effects } = tell(...active, { type: 'beat-due' }, beat(cordoned));
     expect(kinds(effects).at(-1)).toBe('preflight');
     const id = state.switch?.request.switchId ?? '';
-    const refused: Happening = { type: 'preflight-done', switchId: id, failed: ['nobody'], targets: [] };
+    const refused: Happening = {
+      type: 'preflight-done',
+      switchId: id,
+      token: 7,
+      failed: ['nobody'],
+      targets: [],
+    };
     const story = [...active, { type: 'beat-due' } as const, beat(cordoned), refused];
     const soon = tell(...story, { type: 'beat-due' }, beat(cordoned));
     expect(soon.state).toMatchObject({ phase: 'active', switch: null });
@@ -366,6 +390,7 @@ describe('a planned switch', () => {
     const guarded = (gates: SwitchGates): Happening => ({
       type: 'preflight-done',
       switchId: 's1',
+      token: 7,
       failed: [],
       targets: [addressOf('w1')],
       gates,
@@ -408,6 +433,20 @@ describe('a planned switch', () => {
         type: 'drain-and-hand-over',
         answers: [{ stage: 'approval', from: 'ben', verdict: 'ok', why: 'it is time' }],
       });
+      expect(kinds(effects).filter((kind) => kind === 'approval-timer')).toHaveLength(1);
+    });
+
+    it('waits on for the approval when a newer tenure begins here meanwhile', () => {
+      const gates = { approvalWithinMs: 60_000 };
+      const { state, effects } = tell(
+        ...active,
+        asked('s1'),
+        guarded(gates),
+        won('p1', 9),
+        answered('approve'),
+      );
+      expect(state.switch).toMatchObject({ step: 'preflight', tenure: { token: 9 } });
+      expect(effects.at(-1)).toMatchObject({ type: 'preflight', tenure: { token: 9 } });
       expect(kinds(effects).filter((kind) => kind === 'approval-timer')).toHaveLength(1);
     });
 
@@ -510,7 +549,13 @@ describe('a planned switch', () => {
       reason: 'failback: west is preferred',
     });
     const id = state.switch?.request.switchId ?? '';
-    const refused: Happening = { type: 'preflight-done', switchId: id, failed: ['nobody'], targets: [] };
+    const refused: Happening = {
+      type: 'preflight-done',
+      switchId: id,
+      token: 7,
+      failed: ['nobody'],
+      targets: [],
+    };
     const soon = tell(...active, due, beat('west'), refused, due, beat('west'));
     expect(soon.state).toMatchObject({
       phase: 'active',
