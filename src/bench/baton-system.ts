@@ -17,6 +17,8 @@ const program = resolve(__dirname, '../cli/main.js');
 const handler = join(__dirname, 'ledger-handler.js');
 const startLimitMs = 60_000;
 const pollMs = 10;
+/** Longer than any switch takes that is not turned down. */
+const askAgainMs = 15_000;
 /** Besides the watch, which may miss something while it reconnects. */
 const refreshMs = 500;
 const refreshDelayMs = 100;
@@ -139,13 +141,25 @@ export class BatonSystem implements ConsumerSystem {
       if (!pod.isStarted) continue;
       if (this.active() === pod) {
         await this.untilReady();
-        await this.giveWay();
-        await this.until('the other pod is active', () => this.active() !== null && this.active() !== pod);
+        await this.leave(pod);
       }
       await pod.kill();
       await this.restart(pod);
       await this.untilReady();
     }
+  }
+
+  /** As an operator would: a switch that was turned down, as in the moment of a change, is asked for again. */
+  private async leave(pod: BatonPod): Promise<void> {
+    let askAgainAt = 0;
+    await this.until('the other pod is active', () => {
+      if (this.active() !== null && this.active() !== pod) return true;
+      if (this.active() === pod && Date.now() >= askAgainAt) {
+        askAgainAt = Date.now() + askAgainMs;
+        void this.giveWay().catch(() => undefined);
+      }
+      return false;
+    });
   }
 
   async stop(): Promise<void> {
