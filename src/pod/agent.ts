@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { bulkhead } from 'cockatiel';
 import type { Logger } from 'pino';
 import type { AuditEvent, AuditRecord } from '../audit/audit-entry';
 import { AuditFile } from '../audit/audit-file';
@@ -37,6 +38,8 @@ const flushLimitMs = 1_000;
 /** The agent's loop is stuck when a timer of this interval is late by more than the limit below. */
 const loopCheckMs = 500;
 const loopStuckMs = 10_000;
+/** Locks that open their leases and candidate keys: hundreds at once would time out on each other's requests. */
+const registeringAtOnce = 20;
 
 export interface AgentOptions {
   config: Config;
@@ -84,6 +87,7 @@ export class Agent implements HealthPort {
       onDrillEnded: (report) => this.podMetrics.drill(report),
       onDecision: (line) => append({ kind: 'transition', ...line }),
     });
+    const registering = bulkhead(registeringAtOnce, Infinity);
     for (const [settings, group] of this.forkListeners(config)) {
       const lockLog = lockLogger(this.logger, settings.name);
       const report = (reason: string): void => lockLog.error({ reason }, 'unreadable value in etcd');
@@ -93,6 +97,7 @@ export class Agent implements HealthPort {
       const metrics = new LockMetrics(this.podMetrics, settings.name, region);
       const agent = new LockAgent(settings, this.identity, store, group, metrics, this.temporal, lockLog);
       agent.takeOver.tracing = this.tracing;
+      agent.registering = registering;
       if (this.audit.length > 0) agent.audit = new AuditTrail(settings.name, store, append);
       this.agents.set(settings.name, agent);
     }

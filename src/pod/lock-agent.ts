@@ -47,6 +47,8 @@ export class LockAgent {
   readonly subscription = new TenureSubscription();
   /** What is worth keeping for ever goes there, too. Set before `start`. */
   audit: AuditTrail | null = null;
+  /** Bounds how many locks of a pod register at once. Set before `start`. */
+  registering: { execute(work: () => Promise<void>): Promise<void> } = { execute: (work) => work() };
   readonly takeOver: TakeOverSpan;
   private readonly preparation: Preparation;
   private readonly handOver: HandOver;
@@ -545,8 +547,12 @@ export class LockAgent {
       await this.store.revokeLease(this.lostLeaseId);
       this.lostLeaseId = null;
     }
-    this.viewNow = null;
-    this.observe(await this.candidacy.open());
+    await this.registering.execute(async () => {
+      this.viewNow = null;
+      this.observe(await this.candidacy.open());
+      // Its answer makes room for the next lock.
+      await this.candidacy.extend();
+    });
     this.logger.info(
       { leaseId: this.candidacy.leaseId, state: this.candidacy.state },
       'candidate registered',

@@ -21,6 +21,8 @@ const checkIntervalMs = 500;
 const firstRetryMs = 500;
 const maxRetryMs = 5_000;
 const noticeLimitMs = 2_000;
+/** Each signal is a workflow task and a question back: hundreds at once would starve each other. */
+const signalsAtOnce = 20;
 
 /**
  * The pod's connection to Temporal: its workers, and the signals to its region workflows. Nothing here is
@@ -174,6 +176,8 @@ export class TemporalLink implements WorkflowNotices {
       const pauseMs = this.gone.has(lock) ? goneRetryMs : podReadyAfterMs;
       const due = last === undefined || (agent.subscription.idleMs > pauseMs && now - last > pauseMs);
       if (!due) continue;
+      // The others at the next look.
+      if (this.open.size >= signalsAtOnce) return;
       this.lastSignalMs.set(lock, now);
       this.track(this.announce(lock, agent));
     }

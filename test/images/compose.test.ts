@@ -200,7 +200,7 @@ it("runs a user's handler on top of the image, as the example shows", async () =
   try {
     await eventually(() => publish('greetings', { name: 'Ada' }), 60_000);
     await eventually(async () => expect(await docker('logs', 'own')).toContain('hello, Ada'), 60_000);
-    await docker('stop', '--time', '45', 'own');
+    await docker('stop', '--time', '50', 'own');
     expect(await docker('inspect', '--format', '{{.State.ExitCode}}', 'own')).toBe('0\n');
   } finally {
     await docker('rm', '--force', 'own');

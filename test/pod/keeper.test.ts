@@ -1,4 +1,4 @@
-import { LostError, UnknownOutcomeError } from '../../activities/errors';
+import { AccessError, LostError, UnknownOutcomeError } from '../../activities/errors';
 import { Keeper } from '../../src/pod/keeper';
 import type { ConfirmedExtension } from '../../src/pod/lease-clock';
 import type { LockStore, LockView } from '../../src/pod/lock-store';
@@ -232,4 +232,18 @@ test('an extension asked for in between moves the next one instead of adding one
   expect(sends()).toHaveLength(2);
   await pass(20);
   expect(sends()).toHaveLength(3);
+});
+
+test('while etcd lets this pod read nothing, its lease is not extended: etcd takes keepalives from anybody', async () => {
+  etcd.readFails = new AccessError('etcd: permission denied');
+  keeper.start();
+  await pass(3 * intervalMs);
+  expect(sends()).toHaveLength(1);
+  expect(reports.attempts.length).toBeGreaterThan(2);
+  expect(new Set(reports.attempts)).toEqual(new Set(['unknown']));
+  expect(reports.confirmed).toEqual([]);
+  etcd.readFails = null;
+  await pass(intervalMs);
+  expect(sends().length).toBeGreaterThan(1);
+  expect(reports.attempts.at(-1)).toBe('confirmed');
 });
