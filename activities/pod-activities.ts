@@ -5,7 +5,7 @@ import { withHeartbeat } from './heartbeat';
 import { checkInstruction } from './instruction-check';
 import type { PodPort } from './ports';
 
-const awaitTenureHeartbeatMs = 2_000;
+const awaitTenureHeartbeatMs = 5_000;
 const drainHeartbeatMs = 1_000;
 const hookHeartbeatMs = 1_000;
 

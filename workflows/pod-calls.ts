@@ -39,7 +39,8 @@ export function callPod(
         ...once,
         scheduleToStartTimeout: 5_000,
         startToCloseTimeout: 360_000,
-        heartbeatTimeout: 10_000,
+        // Most of what a lock asks of Temporal. Who takes over does not depend on it: etcd says who is there.
+        heartbeatTimeout: 20_000,
       }).awaitTenure(input),
     standDown: (input) => quick.standDown(input),
     startListener: (input) => quick.startListener(input),

@@ -79,8 +79,10 @@ export class BatonSystem implements ConsumerSystem {
         logFolder,
         environment: this.environment(name),
         adopt: (pid) => stack.adopt(pid, { group: true }),
-        onUnexpectedExit: (pod, how) =>
-          options.onUnexpectedExit?.(`pod ${pod.name} ended ${how}; the end of its log:\n${pod.logTail()}`),
+        onUnexpectedExit: (dead, how) => {
+          options.onUnexpectedExit?.(`pod ${dead.name} ended ${how}; the end of its log:\n${dead.logTail()}`);
+          this.supervise(dead.name);
+        },
       });
     });
   }
@@ -190,8 +192,15 @@ export class BatonSystem implements ConsumerSystem {
     });
   }
 
+  /** As every supervisor of pods does. */
+  private supervise(name: string): void {
+    const pod = this.pods.find((each) => each.name === name);
+    if (pod && !this.stopped) void this.restart(pod);
+  }
+
   private async restart(pod: BatonPod): Promise<void> {
     await this.refresh();
+    if (pod.isStarted) return;
     for (const { pod: id } of [
       ...(this.view?.candidates ?? []),
       ...(this.view?.holder ? [this.view.holder] : []),

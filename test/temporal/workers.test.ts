@@ -1,4 +1,5 @@
 import { temporal } from '@temporalio/proto';
+import { Worker } from '@temporalio/worker';
 import pino from 'pino';
 import type { Config } from '../../src/config/config';
 import { type DevStack, startDevStack } from '../../src/dev/dev-stack';
@@ -72,6 +73,17 @@ it('workers and client survive an outage of Temporal, and stop in time', async (
   await workers.shutdown();
   expect(Date.now() - began).toBeLessThan(30_000);
   expect(await workers.ended).toBeNull();
+  await client.close();
+});
+
+it("a pod that was frozen in a workflow task does not die of the SDK's time limit for it", async () => {
+  const create = jest.spyOn(Worker, 'create');
+  const { client, pod, workers } = await startPod('calls', 'p3');
+  const ofRegion = await (create.mock.results[0]?.value as Promise<Worker>);
+  expect(ofRegion.options).toMatchObject({ isolateExecutionTimeoutMs: 2 ** 31 - 1 });
+  create.mockRestore();
+  pod.end();
+  await workers.shutdown();
   await client.close();
 });
 
