@@ -75,13 +75,25 @@ const docker = [
 /** For the clock faults of `npm run torture`, which says that it skips them where this is missing. */
 const faketime = { program: 'faketime', apt: ['faketime'] };
 
+/** For the packets that `npm run torture` drops in the pods' own network namespaces; skipped and said where it is missing. */
+const packets = [
+  { program: 'iptables', apt: ['iptables'] },
+  { program: 'ip', apt: ['iproute2'] },
+];
+
 /** Checks the units and sends what a pod tells systemd; it manages nothing here. */
 const systemd = { program: 'systemd-analyze', apt: ['systemd'] };
 
 /** Makes all servers available; with `forTests` also what only tests need. Does nothing for those that are. */
 export async function installServers({ forTests }) {
   const canInstall = process.getuid?.() === 0 && findProgram('apt-get') !== undefined;
-  const forTestsOnly = [toxiproxy, promtool, chromium, postgres, ...(canInstall ? [faketime, systemd] : [])];
+  const forTestsOnly = [
+    toxiproxy,
+    promtool,
+    chromium,
+    postgres,
+    ...(canInstall ? [faketime, systemd, ...packets] : []),
+  ];
   await installMissing(forTests ? [...servers, ...forTestsOnly] : servers);
 }
 
