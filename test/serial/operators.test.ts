@@ -191,7 +191,8 @@ describe('force', () => {
     expect(JSON.parse(answer.stdout)).toMatchObject({
       forced: [{ receipt: { cause: 'takeover', to: { region: 'us-west' } } }],
     });
-    for (const pid of [agent, ...listeners]) process.kill(pid, 'SIGCONT');
+    // The listeners first: a thawed agent kills them at once.
+    for (const pid of [...listeners, agent]) process.kill(pid, 'SIGCONT');
     for (const pid of listeners) void system.noteDeath(pid);
     const processed = system.processed();
     await system.untilProcessed(processed + 100);
