@@ -573,6 +573,8 @@ export class LockAgent {
     if (this.preparation.isActive) await this.listeners.current?.kill('its tenure may not begin');
     // Won, and yet not above the tokens seen here: etcd has gone back, and would hand out the same again.
     if (holder.token < this.highestToken) this.backOff();
+    // Without an answer it may be applied at any later time: this token is never begun any more.
+    this.highestToken = Math.max(this.highestToken, holder.token);
     const result = await this.store.deleteHolder(holder.token);
     this.observe(result.view);
   }

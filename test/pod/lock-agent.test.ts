@@ -179,6 +179,32 @@ describe('a loss', () => {
     expect(a.agent.begin(holder, null)).toBeNull();
     expect(a.agent.begin({ ...holder, token: holder.token - 1 }, null)).toBeNull();
   });
+
+  test('that is decided upon stays so: a token whose deletion had no answer is not begun, as that may still come', async () => {
+    await fixture.holder('us-west-a');
+    const b = await fixture.standby('us-east-a');
+    let token = 0;
+    const put = b.store.putCandidate.bind(b.store);
+    // The lock is handed to it just before it can say that it is not ready any more.
+    jest.spyOn(b.store, 'putCandidate').mockImplementationOnce(async (candidate, options) => {
+      const change = fixture.etcd.changeTo({ region: b.region, pod: b.name }, await fixture.view());
+      const { view } = await fixture.etcd.store.changeHolder(change);
+      token = view.holder?.token ?? 0;
+      return put(candidate, options);
+    });
+    const noAnswer = new UnknownOutcomeError('etcd gave no answer');
+    const deletion = jest.spyOn(b.store, 'deleteHolder').mockRejectedValue(noAnswer);
+    b.group.becomeCold('the broker is away');
+    await eventually(() => expect(deletion).toHaveBeenCalled());
+    expect(deletion).toHaveBeenLastCalledWith(token);
+    b.group.becomeWarm();
+    const asked = deletion.mock.calls.length;
+    await eventually(() => expect(deletion.mock.calls.length).toBeGreaterThan(asked + 2));
+    expect(b.group.listener.told).not.toContain(`start ${token}`);
+    deletion.mockRestore();
+    await fixture.until('the key is gone', ({ holder }) => holder?.token !== token);
+    expect(b.group.listener.told).not.toContain(`start ${token}`);
+  });
 });
 
 describe('a holder that cannot work', () => {
