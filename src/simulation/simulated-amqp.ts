@@ -17,12 +17,15 @@ export function connectSimulated(
     world.transmit({ from: process, route, mayBeLost: true }, () => {
       const isUp = broker.downUntil <= world.now;
       let client: SimulatedConnection | null = null;
-      const connection = isUp
-        ? new BrokerConnection(broker, process, route, heartbeatMs, (why) => client?.lose(why))
-        : null;
+      let opened = false;
+      // As amqplib: what is lost while it is being opened has nobody yet who listens to its events.
+      const onLost = (why: string | null): void =>
+        opened ? client?.lose(why) : reject(new Error(why ?? 'Connection closed'));
+      const connection = isUp ? new BrokerConnection(broker, process, route, heartbeatMs, onLost) : null;
       if (connection) client = new SimulatedConnection(connection);
       world.transmit({ to: process, route, way: 'back' }, () => {
         clearTimeout(refuse);
+        opened = true;
         if (client) resolve(client as unknown as ChannelModel);
         else reject(new Error('connect ECONNREFUSED'));
       });
