@@ -30,8 +30,7 @@ export async function runBench(argv: string[]): Promise<number> {
   try {
     say('starting etcd, RabbitMQ, Temporal and Toxiproxy');
     stack = await startDevStack({ servers: ['etcd', 'rabbitmq', 'temporal', 'toxiproxy'], onProgress: say });
-    // It would not run on the pods' machines.
-    stack.lowerTemporalPriority(elsewherePriority);
+    stack.lowerTemporalPriority();
     const report = await runAll(options, contextOf(options, stack, say, interruption.signal));
     await stack.stop();
     return conclude(options, { ...report, conditions: readConditions(argv) }, before);
@@ -51,9 +50,6 @@ export async function runBench(argv: string[]): Promise<number> {
     interruption.dispose();
   }
 }
-
-/** Niceness. */
-const elsewherePriority = 10;
 
 function contextOf(
   { quick, rounds, skip, keep }: BenchOptions,

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { regionWorkflowId, type Receipt } from '../../workflows/contract';
 import { BatonClient } from '../client/baton-client';
 import { type RunningDashboard, startDashboard } from '../dashboard/dashboard';
-import { startDevStack, type DevStack } from '../dev/dev-stack';
+import { elsewherePriority, startDevStack, type DevStack } from '../dev/dev-stack';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
 import type { LockView } from '../pod/lock-store';
@@ -24,8 +24,6 @@ const FIRST_HOLDER_LIMIT_MS = 45_000;
 const ALL_READY_LIMIT_MS = 30_000;
 const COMMAND_LIMIT_MS = 60_000;
 const RECEIPTS_READ = 1_000;
-/** Niceness. */
-const elsewherePriority = 10;
 
 export interface DemoSystemOptions {
   leaseTtlMs: number;
@@ -94,8 +92,7 @@ export class DemoSystem {
   static async start(options: DemoSystemOptions): Promise<DemoSystem> {
     options.say('starting etcd, RabbitMQ and Temporal');
     const stack = await startDevStack({ onProgress: options.say });
-    // What would not run on the pods' machines leaves them the processors.
-    stack.lowerTemporalPriority(elsewherePriority);
+    stack.lowerTemporalPriority();
     let system: DemoSystem | undefined;
     try {
       options.signal.throwIfAborted();

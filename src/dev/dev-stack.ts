@@ -39,6 +39,9 @@ export interface DevStackOptions {
   onProgress?: (line: string) => void;
 }
 
+/** Niceness of what would run on another machine. */
+export const elsewherePriority = 10;
+
 /** Real servers for the demo and the tests; see {@link startDevStack}. */
 export class DevStack {
   private stopping: Promise<void> | undefined;
@@ -75,10 +78,10 @@ export class DevStack {
     return this.server('temporal');
   }
 
-  /** Runs it behind everything else; one given by its address is left alone. `niceness`: as for `nice`. */
-  lowerTemporalPriority(niceness: number): void {
+  /** Runs it behind everything else, as it would be elsewhere; one given by its address is left alone. */
+  lowerTemporalPriority(): void {
     const pid = this.running.has('temporal') ? this.temporal.pid : undefined;
-    if (pid !== undefined) setPriority(pid, niceness);
+    if (pid !== undefined) setPriority(pid, elsewherePriority);
   }
 
   /** @throws Error when this stack was started without Toxiproxy. */

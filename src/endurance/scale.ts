@@ -44,8 +44,6 @@ export interface ScaleResult {
   problems: string[];
 }
 
-/** Niceness. */
-const elsewherePriority = 10;
 const concurrency = 8;
 const startLimitMs = (locks: number): number => 180_000 + 2_000 * locks;
 /** Spares that are forked, caches that fill. */
@@ -63,8 +61,7 @@ const who = { reason: 'scale: half of the locks for each region', by: 'scale' };
 /** Many locks on two pods in each of two regions; the pod that holds half of them is killed. */
 export async function runScale(plan: ScalePlan, context: EnduranceContext): Promise<ScaleResult> {
   const { stack, folder, say, signal } = context;
-  // It would not run on the pods' machines.
-  stack.lowerTemporalPriority(elsewherePriority);
+  stack.lowerTemporalPriority();
   const ledger = join(folder, 'ledger');
   mkdirSync(ledger, { recursive: true });
   const fleet = new PodFleet({

@@ -81,6 +81,13 @@ const passed = (switchId: string, token = 7): Happening => ({
   failed: [],
   targets: [addressOf('w1')],
 });
+const notPassed = (switchId: string, failed: string[]): Happening => ({
+  type: 'preflight-done',
+  switchId,
+  token: 7,
+  failed,
+  targets: [],
+});
 const noAnswer = (switchId: string): Happening => ({ type: 'hand-over-failed', switchId, why: 'no answer' });
 /** The answer to a beat of token 7. */
 const extended = (more: Partial<RenewLeaseResult & { outcome: 'extended' }>): Happening => ({
@@ -283,13 +290,7 @@ describe('a planned switch', () => {
 
   it('is refused with every failed check, and nothing was touched', () => {
     const failed = ['orders is paused by anna', 'no candidate in west'];
-    const { state, effects } = tell(...active, asked('s1'), {
-      type: 'preflight-done',
-      switchId: 's1',
-      token: 7,
-      failed,
-      targets: [],
-    });
+    const { state, effects } = tell(...active, asked('s1'), notPassed('s1', failed));
     expect(kinds(effects)).not.toContain('drain-and-hand-over');
     expect(state.phase).toBe('active');
     expect(state.lastSwitches[0]).toMatchObject({ result: 'refused', why: failed.join('; ') });
@@ -306,13 +307,7 @@ describe('a planned switch', () => {
   });
 
   it('asked for while a newer tenure begins here gives that one away', () => {
-    const outdated: Happening = {
-      type: 'preflight-done',
-      switchId: 's1',
-      token: 7,
-      failed: ['not the holder'],
-      targets: [],
-    };
+    const outdated = notPassed('s1', ['not the holder']);
     const story = [...active, asked('s1'), won('p1', 9), outdated];
     const { state, effects } = tell(...story);
     expect(state).toMatchObject({ phase: 'active', switch: { step: 'preflight', tenure: { token: 9 } } });
@@ -364,14 +359,7 @@ describe('a planned switch', () => {
     const { state, effects } = tell(...active, { type: 'beat-due' }, beat(cordoned));
     expect(kinds(effects).at(-1)).toBe('preflight');
     const id = state.switch?.request.switchId ?? '';
-    const refused: Happening = {
-      type: 'preflight-done',
-      switchId: id,
-      token: 7,
-      failed: ['nobody'],
-      targets: [],
-    };
-    const story = [...active, { type: 'beat-due' } as const, beat(cordoned), refused];
+    const story = [...active, { type: 'beat-due' } as const, beat(cordoned), notPassed(id, ['nobody'])];
     const soon = tell(...story, { type: 'beat-due' }, beat(cordoned));
     expect(soon.state).toMatchObject({ phase: 'active', switch: null });
     const later = transition(soon.state, at(beat(cordoned), 1_000 + limits.cordonRetryMs + 100));
@@ -549,14 +537,7 @@ describe('a planned switch', () => {
       reason: 'failback: west is preferred',
     });
     const id = state.switch?.request.switchId ?? '';
-    const refused: Happening = {
-      type: 'preflight-done',
-      switchId: id,
-      token: 7,
-      failed: ['nobody'],
-      targets: [],
-    };
-    const soon = tell(...active, due, beat('west'), refused, due, beat('west'));
+    const soon = tell(...active, due, beat('west'), notPassed(id, ['nobody']), due, beat('west'));
     expect(soon.state).toMatchObject({
       phase: 'active',
       switch: null,
