@@ -19,8 +19,11 @@ import { nearAddresses, startGroup } from './system-group';
 import { pause } from './wait';
 
 const prefetch = 20;
-/** Between two faults: on average 150 ms, so that they fall on any point of the keepalives. */
-const staggerMs = (): number => 100 + Math.random() * 100;
+/**
+ * Nobody extends more rarely than each half TTL, so a fault falls on any point of the keepalives. Without it the time
+ * since the last takeover, and with it the age of the lease, would be much the same in all rounds.
+ */
+const anyPhaseMs = (ttlMs: number): number => (Math.random() * ttlMs) / 2;
 /** A new holder's spare is up by then. */
 const spareMs = 1_500;
 /** A peer that has not recovered from its first blocked handlers would only keep the processor busy. */
@@ -188,7 +191,7 @@ class CrashRun {
     return this.members.filter(({ measured }) => measured.system instanceof BatonSystem);
   }
 
-  /** Ready, flowing, struck one after the other, watched side by side, then drained and healed. */
+  /** Ready, flowing, each struck at a moment of its own, then drained and healed. */
   private async round(
     fault: string,
     members: Member[],
@@ -198,18 +201,13 @@ class CrashRun {
     const { signal } = this.context;
     await Promise.all(members.map(({ measured }) => measured.system.heal()));
     await Promise.all(members.map(({ measured }) => flow(measured, signal)));
-    // The longest TTL first, as it is waited for longest; within one in any order.
-    const order = members
-      .map((member) => ({ member, key: Math.random() - member.ttlMs }))
-      .toSorted((a, b) => a.key - b.key);
-    const watched: Promise<void>[] = [];
-    for (const { member } of order) {
-      await pause(staggerMs(), signal);
-      const { measured, ttlMs } = member;
-      const struck = await strike(measured, ttlMs, (victim) => act(victim, measured));
-      watched.push(watch(struck).then((outcome) => this.samples.add(fault, ttlMs, measured.name, outcome)));
-    }
-    await Promise.all(watched);
+    await Promise.all(
+      members.map(async ({ measured, ttlMs }) => {
+        await pause(anyPhaseMs(ttlMs), signal);
+        const struck = await strike(measured, ttlMs, (victim) => act(victim, measured));
+        this.samples.add(fault, ttlMs, measured.name, await watch(struck));
+      }),
+    );
     for (const { measured } of members) measured.load.pause();
     await Promise.all(members.map(({ measured }) => measured.system.heal()));
     await Promise.all(members.map(({ measured }) => measured.drain(signal)));

@@ -5,7 +5,7 @@ export interface LeakRule {
   /** Begins the names of what it is for; the first rule that fits counts. */
   names: string;
   unit: string;
-  /** The medians of the quarters may differ by so much upwards, and by this share of the first. */
+  /** The quarters may differ by so much upwards, and by this share of the first one's median. */
   growth: number;
   share: number;
   /** Nothing may ever be above it. */
@@ -48,6 +48,9 @@ export function leakRules({ locks, historyLimit }: { locks: number; historyLimit
 /** Fewer cannot be split into quarters. */
 export const leastReadings = 4;
 
+/** A leak lifts all of them; what is opened for a moment lifts the highest, and what is missing for a moment the lowest. */
+const compared = [0.1, 0.5, 0.9];
+
 /** Compares the first and the last quarter of the readings, which are in order of time. */
 export function judgeSoak(readings: readonly Reading[], rules: readonly LeakRule[]): SoakRow[] {
   const quarter = Math.floor(readings.length / 4);
@@ -62,21 +65,23 @@ export function judgeSoak(readings: readonly Reading[], rules: readonly LeakRule
     const of = (part: readonly Reading[]): number[] =>
       part.flatMap(({ values }) => (values[name] === undefined ? [] : [values[name]]));
     const all = of(readings);
-    const [first, last] = [median(of(readings.slice(0, quarter))), median(of(readings.slice(-quarter)))];
-    const allowed = Math.max(rule.growth, rule.share * first);
+    const [first, last] = [of(readings.slice(0, quarter)), of(readings.slice(-quarter))];
+    const medians = { first: quantile(first, 0.5), last: quantile(last, 0.5) };
+    const allowed = Math.max(rule.growth, rule.share * medians.first);
     const max = Math.max(...all);
     // What could not be read in one of the quarters cannot be called flat.
-    const leaks = !(last - first <= allowed) || max > (rule.limit ?? Infinity);
+    const grew = compared.every((share) => !(quantile(last, share) - quantile(first, share) <= allowed));
+    const leaks = grew || max > (rule.limit ?? Infinity);
     const limit = rule.limit ?? null;
-    return { name, unit: rule.unit, first, last, min: Math.min(...all), max, allowed, limit, leaks };
+    return { name, unit: rule.unit, ...medians, min: Math.min(...all), max, allowed, limit, leaks };
   });
 }
 
-/** NaN for none. */
-function median(values: number[]): number {
+/** Between the two values beside it, in proportion; NaN for none. */
+function quantile(values: number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return sorted.length % 2 === 1
-    ? sorted[Math.floor(middle)]!
-    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
 }

@@ -42,13 +42,13 @@ const beatMs = 2_000;
 const concurrency = 8;
 const startLimitMs = 90_000;
 const switchLimitMs = 60_000;
-/** After a switch, for spares to be forked and old connections to be closed; then counts stand still. */
-const settleMs = 3_000;
 /** Quarters are those of the time after it: caches fill, code is compiled. */
 const warmUpShare = 0.1;
 const longestWarmUpMs = 120_000;
 /** RabbitMQ's management page counts every five seconds. */
 const brokerCountsMs = 6_000;
+/** After a switch, for spares to be forked and old connections to be closed; then counts stand still. */
+const settleMs = 2_000 + brokerCountsMs;
 const minuteMs = 60_000;
 
 /** Load on a few locks of two pods in two regions, all of them switched again and again; counts all along. */

@@ -82,6 +82,8 @@ async function askPod(candidate: CandidateKey, lock: string): Promise<Readings['
     return { region, pod, reading: { unknown: 'it has told no address of its health endpoint' } };
   try {
     const response = await fetch(`http://${health}/holder?lock=${encodeURIComponent(lock)}`, {
+      // Nobody asks again before half a minute has passed.
+      headers: { connection: 'close' },
       signal: AbortSignal.timeout(limitMs),
     });
     const answer = (await response.json()) as HolderAnswer;
