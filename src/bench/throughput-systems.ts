@@ -190,7 +190,7 @@ export class BatonListener implements ThroughputSystem {
   async stop(): Promise<void> {
     if (!this.tenure) return;
     const { lock, token } = this.tenure;
-    const { complete } = await this.listener.drain(lock, token, stopLimitMs);
+    const { complete } = await this.listener.drain({ lock, token, limitMs: stopLimitMs, answerMs: 2_000 });
     this.tenure = null;
     if (!complete) throw new Error(`${this.name}: the listener could not be drained`);
     this.listener.end(lock, token);

@@ -10,6 +10,7 @@ import type { LockSettings } from '../config/config';
 import { takeOverLock } from '../config/config-change';
 import { AttemptRecord } from '../etcd/attempt-record';
 import { EtcdClient } from '../etcd/etcd-client';
+import { EtcdLock } from '../etcd/etcd-lock';
 import { GuardReader } from '../etcd/guard-reader';
 import { createLogger, lockLogger, setLogLevel } from '../telemetry/logger';
 import { sendToAgent } from './agent-pipe';
@@ -85,7 +86,7 @@ function receive(message: AgentMessage): void {
       runners.get(message.lock)?.extend(message.token, message.deadlineNs);
       return;
     case 'drain':
-      void runners.get(message.lock)?.drain(message.token, message.limitMs);
+      void runners.get(message.lock)?.drain(message);
       return;
     case 'resume':
       runners.get(message.lock)?.resume(message.token);
@@ -184,6 +185,9 @@ async function openLock(
       handler,
       reader,
       attempts,
+      store: new EtcdLock(client, lock, {
+        report: (problem) => logger.warn({ reason: problem }, 'unreadable'),
+      }),
       metrics: metrics.forLock(lock),
       logger,
       send: sendToAgent,

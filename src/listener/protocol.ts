@@ -1,5 +1,6 @@
 import type { TraceContext } from '../../workflows/trace-context';
 import type { EtcdAddress, LockSettings, TlsFiles } from '../config/config';
+import type { ChangeAnswer, DrainFigures, HolderChange } from '../pod/lock-store';
 
 /**
  * Messages between an agent and its listener process (Node IPC, `serialization: 'advanced'`). Times named
@@ -49,10 +50,10 @@ export type AgentMessage =
   /** A confirmed extension. Only the latest is sent. */
   | { kind: 'deadline'; lock: string; token: number; deadlineNs: bigint }
   /**
-   * Cancel, return what was not started, finish what is in flight, answer `drained`; then close the channel, which
-   * makes sure of the acknowledgements.
+   * Cancel, return what was not started, finish what is in flight, answer `drained`. With `handOver`, a drain that is
+   * complete first sends this transaction, once: the way to the agent and back would be part of the gap.
    */
-  | { kind: 'drain'; lock: string; token: number; limitMs: number }
+  | { kind: 'drain'; lock: string; token: number; limitMs: number; handOver?: HolderChange }
   /** After a refused hand-over: consume again under the same token. */
   | { kind: 'resume'; lock: string; token: number }
   /** The drained tenure is over: its deadline means nothing any more. The process stays warm. */
@@ -74,22 +75,33 @@ export type ListenerMessage =
   | { kind: 'consuming'; lock: string; token: number }
   /** The first message of a tenure was handed to the handler. */
   | { kind: 'first-message'; lock: string; token: number; startedAt: number }
-  | {
-      kind: 'drained';
-      lock: string;
-      token: number;
-      /** Messages in flight when the drain began that were finished. */
-      drained: number;
-      requeued: number;
-      /** `false`: the limit passed with handlers still running. The agent kills the process. */
-      complete: boolean;
-      lastFinishedAt: number | null;
-    }
+  | ({ kind: 'drained'; lock: string; token: number } & DrainReport)
   /** The guard found that etcd shows another holder: nothing is started any more under this token. */
   | { kind: 'halted'; lock: string; token: number; why: string }
   | { kind: 'pong'; n: number }
   /** Once a second; dropped when the pipe is full. */
   | { kind: 'stats'; stats: ListenerStats[]; metrics: unknown };
+
+export interface DrainReport {
+  /** Messages in flight when the drain began that were finished. */
+  drained: number;
+  requeued: number;
+  /** `false`: the limit passed with handlers still running. The agent kills the process. */
+  complete: boolean;
+  lastFinishedAt: number | null;
+  /** When nothing was in flight any more, or the limit passed. */
+  drainedAt: number;
+  /** What came of `handOver`; missing when it was not sent. */
+  handedOver?: ChangeAnswer;
+}
+
+export function figuresOf({ drained, requeued, lastFinishedAt }: DrainReport): DrainFigures {
+  return {
+    drained,
+    requeued,
+    ...(lastFinishedAt === null ? {} : { lastFinishedAt: new Date(lastFinishedAt).toISOString() }),
+  };
+}
 
 export interface ListenerStats {
   lock: string;

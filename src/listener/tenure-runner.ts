@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { LockSettings } from '../config/config';
+import type { ChangeAnswer, HolderChange, LockStore } from '../pod/lock-store';
 import { AdvanceConsumer } from './advance-consumer';
 import type { AmqpConsumer } from './amqp-consumer';
 import type { AttemptRecord } from './attempt-count';
@@ -8,7 +9,13 @@ import { Guard, type HolderReader, type Over } from './guard';
 import type { Handler } from './handler';
 import type { LockMetrics } from './message-metrics';
 import { MessageWorker } from './message-worker';
-import type { AgentMessage, ListenerMessage, ListenerStats } from './protocol';
+import {
+  type AgentMessage,
+  type DrainReport,
+  figuresOf,
+  type ListenerMessage,
+  type ListenerStats,
+} from './protocol';
 
 export interface TenureRunnerOptions {
   settings: LockSettings;
@@ -18,6 +25,8 @@ export interface TenureRunnerOptions {
   handler: Handler;
   reader: HolderReader;
   attempts: AttemptRecord;
+  /** For a hand-over that the agent has prepared. */
+  store: Pick<LockStore, 'changeHolder'>;
   metrics: LockMetrics;
   logger: Logger;
   send: (message: ListenerMessage) => void;
@@ -41,6 +50,7 @@ interface RunningTenure {
 
 type Start = Extract<AgentMessage, { kind: 'start' }>;
 type Prepare = Extract<AgentMessage, { kind: 'prepare' }>;
+type Drain = Extract<AgentMessage, { kind: 'drain' }>;
 /** With `readBeganNs`, a read begun then has already shown this tenure as holder. */
 type Beginning = Omit<Start, 'kind' | 'lock'> & { readBeganNs?: bigint };
 
@@ -210,13 +220,13 @@ export class TenureRunner {
     if (this.tenure?.token === token) this.tenure.guard.extend(deadlineNs);
   }
 
-  /** Answers `drained`, also for a tenure that does not run here. */
-  async drain(token: number, limitMs: number): Promise<void> {
+  /** Answers `drained`, also for a tenure that does not run here: then without having sent `handOver`. */
+  async drain({ token, limitMs, handOver }: Drain): Promise<void> {
     const { consumer, metrics } = this.options;
     const tenure = this.tenure;
     if (!tenure || tenure.token !== token || tenure.state === 'drained' || tenure.state === 'over') {
       const complete = !tenure || tenure.worker.busy === 0;
-      this.report(token, { drained: 0, requeued: 0, complete });
+      this.report(token, this.reportOf({ drained: 0, requeued: 0, complete }));
       return;
     }
     if (tenure.state === 'draining') return;
@@ -241,7 +251,10 @@ export class TenureRunner {
     const inFlight = metrics.counts.inFlight;
     if (tenure.state === 'draining') tenure.state = 'drained';
     const counts = { drained: worker.finished - finished, requeued: worker.returned - returned };
-    this.report(token, { ...counts, complete });
+    const report = this.reportOf({ ...counts, complete });
+    // Once it is over, the agent has something else to do with it.
+    if (handOver && complete && tenure.state === 'drained') void this.handOver(token, handOver, report);
+    else this.report(token, report);
     const line = { ...counts, complete, inFlight, tookMs: Math.round(performance.now() - began) };
     if (!complete) {
       // With messages in flight the channel stays open: closing would return them while their handlers run.
@@ -300,9 +313,24 @@ export class TenureRunner {
     this.send({ kind: 'halted', lock: this.lock, token, why: guard.whyOver ?? 'tenure ended' });
   }
 
-  private report(token: number, result: { drained: number; requeued: number; complete: boolean }): void {
+  private reportOf(result: Pick<DrainReport, 'drained' | 'requeued' | 'complete'>): DrainReport {
     const { lastFinishedAt } = this.options.metrics.counts;
-    this.send({ kind: 'drained', lock: this.lock, token, ...result, lastFinishedAt });
+    return { ...result, lastFinishedAt, drainedAt: Date.now() };
+  }
+
+  private report(token: number, report: DrainReport): void {
+    this.send({ kind: 'drained', lock: this.lock, token, ...report });
+  }
+
+  /** One attempt. What stays unanswered, the agent settles. */
+  private async handOver(token: number, change: HolderChange, report: DrainReport): Promise<void> {
+    let handedOver: ChangeAnswer;
+    try {
+      handedOver = await this.options.store.changeHolder({ ...change, ...figuresOf(report) });
+    } catch (error) {
+      handedOver = { outcome: 'unknown', why: (error as Error).message };
+    }
+    this.report(token, { ...report, handedOver });
   }
 
   /** Like `consume`, for nobody yet. */

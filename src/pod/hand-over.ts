@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LostError, mayPass } from '../../activities/errors';
+import { LostError, mayPass, UnknownOutcomeError } from '../../activities/errors';
 import type {
   DrainAndHandOverInput,
   HandOverOutcome,
@@ -10,10 +10,18 @@ import type {
   ReleaseOutcome,
 } from '../../workflows/contract';
 import type { TraceContext } from '../../workflows/trace-context';
+import { figuresOf } from '../listener/protocol';
 import type { SpanHandle, SpanOptions } from '../telemetry/tracing';
-import type { DrainReport } from './listener-process';
 import type { LockAgent } from './lock-agent';
-import type { CandidateKey, ChangeResult, HolderChange, LockView, Offer } from './lock-store';
+import type {
+  CandidateKey,
+  ChangeAnswer,
+  ChangeResult,
+  DrainFigures,
+  HolderChange,
+  LockView,
+  Offer,
+} from './lock-store';
 import { byPreference } from './region-preference';
 import type { RunningTenure } from './running-tenure';
 
@@ -34,12 +42,23 @@ const quietMs = 100;
 /** How the reason begins for which a listener was killed because a tenure in it was lost. */
 export const killedForLoss = 'killed with tenure';
 
-type Figures = Pick<HolderChange, 'drained' | 'requeued' | 'lastFinishedAt'>;
-
 type AskedChange = Omit<HolderChange, 'view' | 'to' | 'by'> & {
   to: Party | CandidateKey | PodName;
   by?: string;
 };
+
+/** What the listener, when it was drained, sent by itself, and what came of it. */
+interface Attempted {
+  request: HolderChange;
+  answer: ChangeAnswer;
+  /** When it was drained, and sent it. */
+  drainedAt: number;
+}
+
+interface Drained {
+  figures: DrainFigures;
+  attempted: Attempted | null;
+}
 
 /** What came of trying to put `holder`. Never "perhaps": an unanswered transaction has been settled. */
 type Definite =
@@ -92,7 +111,7 @@ export class HandOver {
       }
       return this.orEnd(running, async () => {
         await this.markDraining(running);
-        const figures = await this.drain(running);
+        const { figures } = await this.drain(running);
         const { switchId: id, reason: why, by, towards: region } = input;
         const towards = region ? { towards: { region, windowMs: successorWindowMs } } : {};
         return this.releaseUntilDefinite(running, { id, why, by, ...figures, ...towards });
@@ -149,16 +168,12 @@ export class HandOver {
     await agent.refresh();
     const prepared = await this.offer(running, id, this.otherCandidates(agent.view), trace);
     if (!prepared) await this.markDraining(running);
-    const figures = await this.drain(running, trace);
-    for (const to of preparedFirst(this.otherCandidates(agent.view), prepared)) {
-      const result = await this.put(running, {
-        id: to.pod === prepared?.pod ? id : randomUUID(),
-        to,
-        cause: 'shutdown',
-        why,
-        ...figures,
-        ...(trace && { trace }),
-      });
+    const asked = { cause: 'shutdown' as const, why, ...(trace && { trace }) };
+    const drained = await this.drain(running, trace, prepared && { ...asked, id, to: prepared });
+    const others = this.otherCandidates(agent.view).filter(({ pod }) => pod !== prepared?.pod);
+    for (const to of prepared ? [prepared, ...others] : others) {
+      const change = { ...asked, id: to === prepared ? id : randomUUID(), to };
+      const result = await this.put(running, change, drained);
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
         agent.observe(result.view);
@@ -170,7 +185,8 @@ export class HandOver {
       }
       agent.logger.info({ token: running.token, to: to.pod, reason: result.why }, 'hand-over refused');
     }
-    await this.releaseUntilDefinite(running, { id: randomUUID(), why, by: agent.identity.pod, ...figures });
+    const release = { id: randomUUID(), why, by: agent.identity.pod };
+    await this.releaseUntilDefinite(running, { ...release, ...drained.figures });
   }
 
   /** The listener died in a valid tenure: go on in the spare under a new token, or give the lock up. */
@@ -253,20 +269,16 @@ export class HandOver {
     if (await this.wasAborted(input.switchId))
       return this.resume(running, `switch ${input.switchId} was aborted`);
     agent.metrics.tenure('drain');
-    const figures = await this.drain(running, trace);
+    const { switchId: id, reason: why, by, answers } = input;
+    const asked = {
+      ...{ id, cause: 'switch' as const, why, by },
+      ...(answers && { answers }),
+      ...(trace && { trace }),
+    };
+    const drained = await this.drain(running, trace, { ...asked, to: prepared });
     const refusals: string[] = [];
     for (const to of preparedFirst(input.targets, prepared)) {
-      const { switchId: id, reason: why, by, answers } = input;
-      const asked = {
-        id,
-        to,
-        cause: 'switch' as const,
-        why,
-        by,
-        ...(answers && { answers }),
-        ...(trace && { trace }),
-      };
-      const result = await this.put(running, { ...asked, ...figures });
+      const result = await this.put(running, { ...asked, to }, drained);
       if (result.outcome === 'applied') {
         agent.endTenure(running, 'hand_over', `handed over to ${to.region}/${to.pod}: ${why}`);
         agent.observe(result.view);
@@ -387,47 +399,72 @@ export class HandOver {
     return result?.outcome === 'applied' ? result.view : null;
   }
 
-  private async drain(running: RunningTenure, trace?: TraceContext): Promise<Figures> {
-    const beganMs = performance.now();
-    const report: DrainReport = await this.span('drain', { parent: trace }, async (span) => {
-      const told = await running.drain();
+  /** `change`: what the listener commits by itself as soon as it is drained. */
+  private async drain(
+    running: RunningTenure,
+    trace?: TraceContext,
+    change: AskedChange | null = null,
+  ): Promise<Drained> {
+    const { view } = this.agent;
+    const isUsable = change && running.process.isAlive && view?.holder?.token === running.token;
+    const request = isUsable ? { ...this.requestOf(change), view } : undefined;
+    const began = Date.now();
+    const report = await this.span('drain', { parent: trace }, async (span) => {
+      const told = await running.drain(request);
       span.set({ 'baton.drained': told.drained, 'baton.requeued': told.requeued });
+      span.end(told.drainedAt);
       return told;
     });
-    this.agent.metrics.drained(performance.now() - beganMs);
-    const { drained, requeued, complete, lastFinishedAt } = report;
+    const { drained, requeued, complete, drainedAt, handedOver } = report;
+    this.agent.metrics.drained(Math.max(0, drainedAt - began));
     const reason = complete ? 'nothing is in flight any more' : 'the drain ran into its limit';
     this.agent.logger.info({ token: running.token, drained, requeued, complete, reason }, 'drained');
-    return {
-      drained,
-      requeued,
-      ...(lastFinishedAt === null ? {} : { lastFinishedAt: new Date(lastFinishedAt).toISOString() }),
-    };
+    const attempted = request && handedOver ? { request, answer: handedOver, drainedAt } : null;
+    return { figures: figuresOf(report), attempted };
   }
 
-  /** Puts `holder`, again with the fresh view when something unrelated had changed, until it is definite. */
-  private put(running: RunningTenure, change: AskedChange): Promise<Definite> {
-    return this.span('commit', { parent: change.trace }, async (span) => {
-      const result = await this.putUntilDefinite(running, change);
+  /**
+   * Puts `holder`, again with the fresh view when something unrelated had changed, until it is definite. The listener's
+   * own attempt at this change is the first.
+   */
+  private put(running: RunningTenure, change: AskedChange, drained?: Drained): Promise<Definite> {
+    const own = drained?.attempted;
+    const first = own?.request.id === change.id && own.request.to.pod === change.to.pod ? own : null;
+    const startedAt = first ? { startedAt: first.drainedAt } : {};
+    return this.span('commit', { parent: change.trace, ...startedAt }, async (span) => {
+      const result = await this.putUntilDefinite(running, { ...change, ...drained?.figures }, first);
       span.set({ 'baton.to': change.to.pod, 'baton.outcome': result.outcome });
       return result;
     });
   }
 
-  private async putUntilDefinite(running: RunningTenure, change: AskedChange): Promise<Definite> {
-    const { agent } = this;
+  private requestOf(change: AskedChange): Omit<HolderChange, 'view'> {
     const { region, pod } = change.to;
-    const request = { ...change, to: { region, pod }, by: change.by ?? agent.identity.pod };
-    let view = agent.view;
+    return { ...change, to: { region, pod }, by: change.by ?? this.agent.identity.pod };
+  }
+
+  private async putUntilDefinite(
+    running: RunningTenure,
+    change: AskedChange,
+    first: Attempted | null,
+  ): Promise<Definite> {
+    const { agent } = this;
+    const request = this.requestOf(change);
+    let attempted = first;
+    let view = attempted?.request.view ?? agent.view;
     let why = 'no view of the lock';
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      if (running.phase === 'ended') return { outcome: 'lost', why: 'the tenure ended meanwhile' };
+      if (attempted?.answer.outcome !== 'applied' && running.phase === 'ended')
+        return { outcome: 'lost', why: 'the tenure ended meanwhile' };
       if (view?.holder?.token !== running.token) view = (await agent.refresh()) ?? view;
       if (!view) continue;
       if (view.holder?.token !== running.token) return this.afterLoss(change.id, view);
       const seen = view.revision;
       try {
-        const result: ChangeResult = await agent.store.changeHolder({ ...request, view });
+        const result: ChangeResult = attempted
+          ? definite(attempted.answer)
+          : await agent.store.changeHolder({ ...request, view });
+        attempted = null;
         if (result.outcome === 'applied')
           return { outcome: 'applied', receipt: result.receipt, view: result.view };
         ({ view, why } = result);
@@ -435,6 +472,7 @@ export class HandOver {
           return { outcome: 'refused', why, view };
       } catch (error) {
         if (!mayPass(error)) throw error;
+        attempted = null;
         why = error.message;
         agent.logger.warn({ token: running.token, reason: why }, 'hand-over not answered; settling it');
         // Accepted: the unanswered one compares this key and can no longer be applied. Refused: it was.
@@ -504,7 +542,7 @@ export class HandOver {
       why: string;
       by: string;
       towards?: { region: string; windowMs: number };
-    } & Figures,
+    } & DrainFigures,
   ): Promise<ReleaseOutcome> {
     const { agent } = this;
     const result = await this.untilAnswered(running, async () => {
@@ -523,6 +561,11 @@ export class HandOver {
     if (result) agent.observe(result.view);
     return receipt ? { outcome: 'released', receipt } : { outcome: 'lost', why: 'etcd shows another holder' };
   }
+}
+
+function definite(answer: ChangeAnswer): ChangeResult {
+  if (answer.outcome === 'unknown') throw new UnknownOutcomeError(answer.why);
+  return answer;
 }
 
 interface PodName {

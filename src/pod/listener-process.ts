@@ -3,19 +3,23 @@ import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { LockSettings } from '../config/config';
-import type { AgentMessage, ListenerMessage, ListenerStats } from '../listener/protocol';
+import type { AgentMessage, DrainReport, ListenerMessage, ListenerStats } from '../listener/protocol';
 import { watchdogFd } from '../listener/protocol';
 import type { TraceContext } from '../../workflows/trace-context';
 import { encodeClear, encodeSet } from '../listener/watchdog-frames';
+import type { HolderChange } from './lock-store';
 
 /** A process that has not answered once by then will not. */
 const bootLimitMs = 30_000;
 
-export interface DrainReport {
-  drained: number;
-  requeued: number;
-  complete: boolean;
-  lastFinishedAt: number | null;
+export interface DrainOrder {
+  lock: string;
+  token: number;
+  limitMs: number;
+  /** Sent by the process itself when the drain is complete. */
+  handOver?: HolderChange;
+  /** For its answer, after the limit. */
+  answerMs: number;
 }
 
 /** What the process is told after the fork. */
@@ -159,20 +163,28 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     this.flushDeadlines();
   }
 
-  /** Resolves when the listener reports, or with an incomplete report when it does not within limit and grace. */
-  drain(lock: string, token: number, limitMs: number): Promise<DrainReport> {
+  /**
+   * Resolves when the listener reports, or with an incomplete report when it does not in time: then nobody knows
+   * whether it has sent `handOver`.
+   */
+  drain({ answerMs, ...order }: DrainOrder): Promise<DrainReport> {
+    const { lock, limitMs, handOver } = order;
     const lastFinishedAt = this.stats.get(lock)?.lastFinishedAt ?? null;
-    const unanswered = { drained: 0, requeued: 0, complete: false, lastFinishedAt };
     return new Promise((resolve) => {
-      const timer = setTimeout(() => done(unanswered), limitMs + 2_000);
       const done = (report: DrainReport): void => {
         clearTimeout(timer);
         this.drains.delete(lock);
         resolve(report);
       };
+      const unanswered = (why: string): void =>
+        done({
+          ...{ drained: 0, requeued: 0, complete: false, lastFinishedAt, drainedAt: Date.now() },
+          ...(handOver && { handedOver: { outcome: 'unknown', why } }),
+        });
+      const timer = setTimeout(() => unanswered('the listener has not answered'), limitMs + answerMs);
       this.drains.set(lock, done);
-      void this.exited.then(() => done(unanswered));
-      this.send({ kind: 'drain', lock, token, limitMs });
+      void this.exited.then(() => unanswered('the listener has exited'));
+      this.send({ kind: 'drain', ...order });
     });
   }
 

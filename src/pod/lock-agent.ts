@@ -242,8 +242,8 @@ export class LockAgent {
     return this.reconciler.exclusive(work);
   }
 
-  /** Takes note of a view; acts at once when it shows that a running tenure is lost. */
-  observe(view: LockView): void {
+  /** Takes note of a view; acts at once when it shows that a running tenure is lost. A `hint` is new in `holder` only. */
+  observe(view: LockView, hint = false): void {
     if (this.viewNow && view.revision < this.viewNow.revision) return;
     const wasPaused = this.viewNow?.paused ?? null;
     this.viewNow = view;
@@ -259,7 +259,8 @@ export class LockAgent {
       );
     const tenure = this.tenureNow;
     // An idle tenure is in the hands of an instruction, which finds out by its own transaction.
-    if (tenure && tenure.phase !== 'idle' && !this.carries(view.holder, tenure)) {
+    const isLost = tenure && tenure.phase !== 'idle' && !this.carries(view.holder, tenure);
+    if (isLost && !tenure.isHandedOverIn(view, hint)) {
       const holder = view.holder ? `${view.holder.region}/${view.holder.pod}` : 'nobody';
       this.endTenure(tenure, 'lost', `etcd shows ${holder} as holder`);
     }
@@ -729,7 +730,7 @@ export class LockAgent {
     const view = this.viewNow;
     // The event itself tells a loss or a hand-over one round trip before the read does.
     if (view && hint.holder !== undefined && hint.revision > view.revision)
-      this.observe({ ...view, holder: hint.holder, revision: hint.revision });
+      this.observe({ ...view, holder: hint.holder, revision: hint.revision }, true);
     if (hint.offering) {
       void this.refresh();
       return;

@@ -84,6 +84,9 @@ export interface HolderChange {
   trace?: TraceContext;
 }
 
+/** What a drain found, for the receipt. */
+export type DrainFigures = Pick<HolderChange, 'drained' | 'requeued' | 'lastFinishedAt'>;
+
 /** A transaction that deletes `holder` of the tenure `token`. */
 export interface Release {
   id: string;
@@ -120,6 +123,9 @@ export interface CandidateWrite extends CandidateNotes {
 export type ChangeResult =
   | { outcome: 'applied'; token: number; receipt: Receipt; view: LockView }
   | { outcome: 'refused'; why: string; view: LockView };
+
+/** As `ChangeResult`, from a process that cannot settle what stayed unanswered: that is left to whoever asked it. */
+export type ChangeAnswer = ChangeResult | { outcome: 'unknown'; why: string };
 
 export interface LockWatch {
   close(): void;

@@ -2,7 +2,9 @@ import type { Receipt, Tenure } from '../../workflows/contract';
 import type { TraceContext } from '../../workflows/trace-context';
 import type { LockSettings } from '../config/config';
 import { type ConfirmedExtension, deadlineOf, msUntil, suspendedMs } from './lease-clock';
-import type { DrainReport, ListenerProcess } from './listener-process';
+import type { DrainReport } from '../listener/protocol';
+import type { ListenerProcess } from './listener-process';
+import type { HolderChange, LockView } from './lock-store';
 
 /**
  * - `running`: the listener consumes.
@@ -11,6 +13,9 @@ import type { DrainReport, ListenerProcess } from './listener-process';
  * - `ended`: final.
  */
 export type TenurePhase = 'running' | 'draining' | 'idle' | 'ended';
+
+/** For the listener's report, after the drain's limit. */
+const answerGraceMs = 2_000;
 
 /**
  * A tenure as this pod lives it: its listener process and its deadline. The deadline only moves forward, and
@@ -25,6 +30,8 @@ export class RunningTenure {
   receipt: Receipt | null;
   consuming = false;
   private phaseNow: TenurePhase = 'running';
+  /** The hand-over that its listener commits by itself, until that has told. */
+  private entrusted: HolderChange | null = null;
   private deadline: bigint;
   private timer: NodeJS.Timeout;
   private resolveEnded!: (why: string) => void;
@@ -89,13 +96,32 @@ export class RunningTenure {
     });
   }
 
-  async drain(): Promise<DrainReport> {
+  /** With `handOver`, the listener sends that when its drain is complete; the report says what came of it. */
+  async drain(handOver?: HolderChange): Promise<DrainReport> {
     if (this.phaseNow !== 'ended') this.phaseNow = 'draining';
-    const report = await this.process.drain(this.tenure.lock, this.token, this.settings.drainLimitMs);
+    this.entrusted = handOver ?? null;
+    const { drainLimitMs: limitMs, requestTimeoutMs } = this.settings;
+    // A transaction, and the read after one that found its lease gone.
+    const answerMs = answerGraceMs + (handOver ? 2 * requestTimeoutMs : 0);
+    const report = await this.process.drain({
+      ...{ lock: this.tenure.lock, token: this.token, limitMs, answerMs },
+      ...(handOver && { handOver }),
+    });
+    this.entrusted = null;
     // Handlers that outlived the limit die with their process; only its exit makes them harmless.
     if (!report.complete) await this.process.kill('drain ran into its limit');
     if (this.phase !== 'ended') this.phaseNow = 'idle';
     return report;
+  }
+
+  /**
+   * Whether another holder is what the listener was told to commit, and so no loss: its report is on the way. A `hint`
+   * shows the holder key alone.
+   */
+  isHandedOverIn({ holder, last }: LockView, hint: boolean): boolean {
+    const { entrusted } = this;
+    if (!entrusted || holder?.region !== entrusted.to.region || holder.pod !== entrusted.to.pod) return false;
+    return hint || (last?.modRevision === holder.token && last.receipt.id === entrusted.id);
   }
 
   /** The listener has exited: nothing of this tenure runs. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { LockSettings } from '../config/config';
 import { AttemptRecord } from '../etcd/attempt-record';
 import type { EtcdClient } from '../etcd/etcd-client';
+import { EtcdLock } from '../etcd/etcd-lock';
 import { GuardReader } from '../etcd/guard-reader';
 import { AmqpConsumer } from '../listener/amqp-consumer';
 import type { Handler } from '../listener/handler';
@@ -48,7 +49,7 @@ export class SimulatedListener {
       case 'deadline':
         return runner?.extend(message.token, message.deadlineNs);
       case 'drain':
-        void runner?.drain(message.token, message.limitMs);
+        void runner?.drain(message);
         return;
       case 'resume':
         return runner?.resume(message.token);
@@ -80,6 +81,7 @@ export class SimulatedListener {
       handler: handlerIn(this.process),
       reader: { readHolder: () => holder.readHolder(settings.name) },
       attempts: new AttemptRecord(client, settings.name),
+      store: new EtcdLock(client, settings.name, { report: () => {} }),
       metrics: emptyMetrics(),
       logger,
       send: this.send,

@@ -7,6 +7,7 @@ import { connect, type ChannelModel, type ConfirmChannel, type GetMessage } from
 import type { LockSettings } from '../../src/config/config';
 import { watchdogFd, type AgentMessage, type ListenerMessage } from '../../src/listener/protocol';
 import { encodeSet } from '../../src/listener/watchdog-frames';
+import type { HolderChange } from '../../src/pod/lock-store';
 import { LockFixture } from '../etcd/lock-fixture';
 import { eventually } from '../support/eventually';
 import { sharedServers } from '../support/servers';
@@ -218,8 +219,9 @@ export class ListenerChild {
     this.send({ kind: 'start', ...start });
   }
 
-  drain(token: number, limitMs = 15_000): Promise<Kind<'drained'>> {
-    this.send({ kind: 'drain', lock: this.fixture.lock, token, limitMs });
+  drain(token: number, limitMs = 15_000, handOver?: HolderChange): Promise<Kind<'drained'>> {
+    const order = { kind: 'drain' as const, lock: this.fixture.lock, token, limitMs };
+    this.send({ ...order, ...(handOver && { handOver }) });
     return this.next('drained', limitMs + 15_000);
   }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { encodeClear } from '../../src/listener/watchdog-frames';
+import type { HolderChange } from '../../src/pod/lock-store';
 import { eventually } from '../support/eventually';
 import { LossyProxy } from '../support/lossy-proxy';
 import { sharedServers } from '../support/servers';
@@ -258,6 +259,63 @@ describe('a drain', () => {
     proxy.deliverAnswers();
     await eventually(async () => expect(await fixture.ready()).toBe(3));
     expect(fixture.notes()).toEqual([]);
+  });
+
+  describe('with a hand-over', () => {
+    const handOver = async (): Promise<HolderChange> => {
+      await fixture.locks.stand('there', 'other', 120_000);
+      return fixture.locks.changeTo({ region: 'there', pod: 'other' }, await fixture.locks.store.read());
+    };
+
+    it('commits it after the last message has ended, with what it has counted', async () => {
+      await open();
+      const child = await fixture.forkWarm();
+      const token = await fixture.startTenure(child);
+      await child.next('consuming');
+      await fixture.publish([{ id: 1, waitMs: 1_500 }]);
+      await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
+      const change = await handOver();
+      const drained = child.drain(token, 15_000, change);
+      await sleep(500);
+      expect((await fixture.locks.store.read()).holder?.token).toBe(token);
+      expect(await drained).toMatchObject({
+        ...{ drained: 1, requeued: 0, complete: true },
+        handedOver: { outcome: 'applied', receipt: { id: change.id, drained: 1, requeued: 0 } },
+      });
+      const { holder, last } = await fixture.locks.store.read();
+      expect(holder).toMatchObject({ region: 'there', pod: 'other' });
+      const ended = fixture.notes('end')[0]?.at ?? Infinity;
+      expect(Date.parse(last?.receipt.lastFinishedAt ?? '')).toBeGreaterThanOrEqual(ended);
+      expect(Date.parse(last?.receipt.at ?? '')).toBeGreaterThanOrEqual(ended);
+    });
+
+    it('tells that it was refused, and can be resumed', async () => {
+      await open();
+      const child = await fixture.forkWarm();
+      const token = await fixture.startTenure(child);
+      await child.next('consuming');
+      const change = await handOver();
+      await fixture.locks.store.abortSwitch(change.id, 'rolled back');
+      expect(await child.drain(token, 15_000, change)).toMatchObject({ handedOver: { outcome: 'refused' } });
+      child.send({ kind: 'resume', lock: fixture.lock, token });
+      expect(await child.next('consuming')).toMatchObject({ token });
+    });
+
+    it('does not send it while a handler goes on, nor for a tenure that does not run here', async () => {
+      await open();
+      const child = await fixture.forkWarm();
+      const token = await fixture.startTenure(child);
+      await child.next('consuming');
+      await fixture.publish([{ id: 1, waitMs: 60_000 }]);
+      await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
+      const change = await handOver();
+      const elsewhere = await child.drain(token + 1, 300, change);
+      const incomplete = await child.drain(token, 300, change);
+      expect([elsewhere.handedOver, incomplete.complete, incomplete.handedOver]).toEqual([
+        ...[undefined, false, undefined],
+      ]);
+      expect((await fixture.locks.store.read()).holder?.token).toBe(token);
+    });
   });
 
   it('goes on under the same token when it is resumed', async () => {

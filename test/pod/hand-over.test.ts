@@ -1,6 +1,6 @@
 import { RefusedError, UnknownOutcomeError } from '../../activities/errors';
 import { encodeValue } from '../../src/etcd/lock-keys';
-import type { HolderChange } from '../../src/pod/lock-store';
+import type { ChangeResult, HolderChange } from '../../src/pod/lock-store';
 import { eventually } from '../support/eventually';
 import { candidateOf, PodFixture, settled, type ScriptedPod } from './pod-fixture';
 import { drained } from './scripted-listener';
@@ -308,6 +308,118 @@ describe('a planned switch', () => {
     expect(a.agent.tenure).toBeNull();
     expect(a.notices.map((notice) => notice.token)).toEqual([token]);
     await b.untilHolding(token);
+  });
+});
+
+describe('a hand-over that the drained listener commits by itself', () => {
+  /** The listener's side of it: another client, as in another process. */
+  const commit = (handOver: HolderChange | undefined): Promise<ChangeResult> => {
+    if (!handOver) throw new Error('the listener was not given the hand-over');
+    return fixture.etcd.store.changeHolder({ ...handOver, drained: 2, requeued: 1 });
+  };
+
+  test('is the only one, and the agent writes nothing more', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const { token } = a;
+    a.group.listener.onDrain = async (handOver) => drained({ handedOver: await commit(handOver) });
+    const own = jest.spyOn(a.store, 'changeHolder');
+    const input = a.switchInput([b]);
+    await expect(a.agent.instructions.toTargets(input)).resolves.toMatchObject({
+      outcome: 'handed-over',
+      receipt: { id: input.switchId, cause: 'switch', drained: 2, requeued: 1, to: { pod: 'us-west-a' } },
+    });
+    await b.untilHolding(token);
+    expect(own).not.toHaveBeenCalled();
+    expect(a.group.listener.told).toEqual([`start ${token}`, `drain ${token}`, `end ${token}`]);
+  });
+
+  test('is no loss when its watch event is faster than the listener, whose report ends the tenure', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const { token } = a;
+    a.group.listener.onDrain = async (handOver) => {
+      const handedOver = await commit(handOver);
+      await eventually(() => expect(a.agent.view?.last?.receipt.id).toBe(handOver?.id), 15_000);
+      expect(a.agent.tenure?.phase).toBe('draining');
+      return drained({ handedOver });
+    };
+    await expect(a.agent.instructions.toTargets(a.switchInput([b]))).resolves.toMatchObject({
+      outcome: 'handed-over',
+    });
+    await b.untilHolding(token);
+    expect(a.group.listener.killedFor).toBeNull();
+    expect(a.notices).toEqual([]);
+  });
+
+  test('that is not made by it, though to the same pod, is a loss: the listener is killed at once', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const { token } = a;
+    const { listener } = a.group;
+    listener.onDrain = async (handOver) => {
+      if (!handOver) throw new Error('the listener was not given the hand-over');
+      await fixture.etcd.store.changeHolder({ ...handOver, id: 'somebody-else' });
+      return new Promise(() => {});
+    };
+    await expect(a.agent.instructions.toTargets(a.switchInput([b]))).resolves.toMatchObject({
+      outcome: 'lost',
+    });
+    expect(listener.killedFor).not.toBeNull();
+    await b.untilHolding(token);
+  });
+
+  test.each([true, false])(
+    'before it dies without a report (applied: %p) is settled and happens once',
+    async (applied) => {
+      const a = await fixture.holder('us-east-a');
+      const b = await fixture.standby('us-west-a');
+      const { token } = a;
+      const { listener } = a.group;
+      let sent: HolderChange | undefined;
+      listener.onDrain = async (handOver) => {
+        sent = handOver;
+        if (applied) await commit(handOver);
+        listener.exit('died of SIGKILL');
+        return new Promise(() => {});
+      };
+      const input = a.switchInput([b]);
+      await expect(a.agent.instructions.toTargets(input)).resolves.toMatchObject({
+        outcome: 'handed-over',
+        receipt: { id: input.switchId },
+      });
+      const next = await b.untilHolding(token);
+      expect(b.group.listener.starts.map((start) => start.token)).toEqual([next]);
+      // What the dead one had sent can no longer be applied, or was.
+      if (sent) await fixture.etcd.store.changeHolder(sent);
+      expect((await fixture.view()).holder?.token).toBe(next);
+    },
+  );
+
+  test('that was refused goes on with what etcd shows now', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-west-a');
+    const input = a.switchInput([b]);
+    a.group.listener.onDrain = async (handOver) => {
+      await fixture.etcd.store.abortSwitch(input.switchId, 'rolled back');
+      return drained({ handedOver: await commit(handOver) });
+    };
+    const { token } = a;
+    await expect(a.agent.instructions.toTargets(input)).resolves.toMatchObject({ outcome: 'resumed' });
+    expect(a.group.listener.told.at(-1)).toBe(`resume ${token}`);
+    expect((await fixture.view()).holder?.token).toBe(token);
+  });
+
+  test('serves a pod that is told to end, too', async () => {
+    const a = await fixture.holder('us-east-a');
+    const b = await fixture.standby('us-east-b');
+    const { token } = a;
+    a.group.listener.onDrain = async (handOver) => drained({ handedOver: await commit(handOver) });
+    const own = jest.spyOn(a.store, 'changeHolder');
+    await a.agent.shutDown('SIGTERM');
+    await b.untilHolding(token);
+    expect(own).not.toHaveBeenCalled();
+    expect((await fixture.view()).last?.receipt).toMatchObject({ cause: 'shutdown', drained: 2 });
   });
 });
 

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
-import type { ListenerStats } from '../../src/listener/protocol';
+import type { DrainReport, ListenerStats } from '../../src/listener/protocol';
 import type { ListenerGroup, ListenerGroupEvents } from '../../src/pod/listener-group';
-import type { DrainReport, ListenerProcess } from '../../src/pod/listener-process';
+import type { DrainOrder, ListenerProcess } from '../../src/pod/listener-process';
+import type { HolderChange } from '../../src/pod/lock-store';
 
 type Start = Parameters<ListenerProcess['start']>[0];
 type Prepare = Parameters<ListenerProcess['prepare']>[0];
@@ -44,8 +45,8 @@ export class ScriptedListener implements Pick<
   killedFor: string | null = null;
   /** ms from SIGKILL to the exit. */
   exitDelayMs = 0;
-  /** How a drain goes. Default: two messages finished, one returned. */
-  onDrain: () => Promise<DrainReport> = () => Promise.resolve(drained());
+  /** How a drain goes. Default: two messages finished, one returned, and the hand-over is left to the agent. */
+  onDrain: (handOver?: HolderChange) => Promise<DrainReport> = () => Promise.resolve(drained());
   /** Called by the group, which has one; what follows an exit or a start. */
   onExit: (why: string) => void = () => {};
   onStart: (start: Start) => void = () => {};
@@ -98,10 +99,16 @@ export class ScriptedListener implements Pick<
     this.extensions.push(input);
   }
 
-  async drain(_lock: string, token: number): Promise<DrainReport> {
+  async drain({ token, handOver }: DrainOrder): Promise<DrainReport> {
     this.told.push(`drain ${token}`);
-    const died = this.exited.then(() => drained({ drained: 0, requeued: 0, complete: false }));
-    return Promise.race([this.onDrain(), died]);
+    const unknown = { outcome: 'unknown', why: 'the listener has exited' } as const;
+    const died = this.exited.then(() =>
+      drained({
+        ...{ drained: 0, requeued: 0, complete: false },
+        ...(handOver && { handedOver: unknown }),
+      }),
+    );
+    return Promise.race([this.onDrain(handOver), died]);
   }
 
   resume(_lock: string, token: number): void {
@@ -140,6 +147,7 @@ export const drained = (more: Partial<DrainReport> = {}): DrainReport => ({
   requeued: 1,
   complete: true,
   lastFinishedAt: Date.now(),
+  drainedAt: Date.now(),
   ...more,
 });
 
