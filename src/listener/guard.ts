@@ -105,14 +105,15 @@ export class Guard {
   check(readBeganNs: bigint, receivedNs: bigint): Refusal | null {
     if (this.over) return this.over;
     if (this.draining) return 'draining';
+    if (this.drift.exceeded(process.hrtime.bigint())) {
+      this.finish('machine was suspended');
+      return 'machine was suspended';
+    }
+    // Read after everything else that takes time: what held this process up until now must count.
     const nowNs = process.hrtime.bigint();
     if (nowNs >= this.deadlineNs) {
       this.settleDeadline();
       return 'deadline passed';
-    }
-    if (this.drift.exceeded(nowNs)) {
-      this.finish('machine was suspended');
-      return 'machine was suspended';
     }
     if (readBeganNs <= receivedNs) return 'not verified since it was received';
     if (nowNs - readBeganNs > this.maxAgeNs) return 'verification too old';

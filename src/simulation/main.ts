@@ -7,6 +7,8 @@ import { OptionError, readSimulationOptions, usage, type SimulationOptions } fro
 /** Seeds in one go to a worker. */
 const partSize = 25;
 const progressMs = 10_000;
+/** Of those that failed, by number and rule. */
+const shownSeeds = 20;
 /** Of a failing seed, before its first violation. */
 const shownLines = 150;
 
@@ -83,6 +85,8 @@ async function simulate(options: SimulationOptions): Promise<number> {
     `${sum.seeds} seeds from ${from} in ${seconds.toFixed(1)} s (${perSecond}/s): ${sum.tenures} tenures, ` +
       `${sum.switches} planned hand-overs, ${sum.starts} messages started, ${failed.length} seeds failed\n`,
   );
+  for (const { seed, violations } of failed.slice(0, shownSeeds))
+    process.stdout.write(`  seed ${seed}: ${violations[0]?.rule}: ${violations[0]?.what}\n`);
   if (options.json)
     process.stdout.write(
       `${JSON.stringify({

@@ -189,8 +189,27 @@ export const faults: Record<string, Fault> = {
   /** It is applied when nobody waits for it any more, and a read has not shown it. */
   'late hand-over': (site) => {
     const ms = site.world.between(0.15, 0.4) * site.settings.leaseTtlMs;
-    site.nextHandOverLateMs = ms;
+    site.nextHandOver = () => ms;
     return `the next one by ${Math.round(ms)} ms`;
+  },
+  /** Whether it was applied, nobody can tell any more, whoever it was that sent it. */
+  'hand-over whose sender dies': (site) => {
+    const { world, settings } = site;
+    const lateMs = world.chance(0.5) ? 0 : world.between(0, 0.4) * settings.leaseTtlMs;
+    const leftMs = world.between(0, 8);
+    site.nextHandOver = (sender) => {
+      const owner = site.pods.find(({ threads }) => threads.includes(sender));
+      const listener = owner?.children.find(({ main }) => main === sender);
+      world.after(leftMs, () => {
+        if (listener) listener.kill();
+        else if (owner) {
+          owner.kill('power failure');
+          rebootLater(site, owner);
+        }
+      });
+      return lateMs;
+    };
+    return `the next one, ${Math.round(lateMs)} ms late, ${leftMs.toFixed(1)} ms after it`;
   },
   /** Its tenure goes on under another token when it comes. */
   'late instruction': (site) => {
@@ -279,7 +298,7 @@ export function healAll(site: Site): void {
       route.cutUntil.back = Math.min(route.cutUntil.back, world.now);
       route.slowMs = 0;
     }
-  site.nextHandOverLateMs = 0;
+  site.nextHandOver = null;
   etcd.deposed = null;
   etcd.stalledUntil = Math.min(etcd.stalledUntil, world.now);
   broker.downUntil = Math.min(broker.downUntil, world.now);

@@ -22,7 +22,11 @@ const focuses: Partial<Record<Weakness, Focus>> = {
   },
   'deadline from the answer': { faults: ['stop agent at a keepalive'], switches: 0, slowShare: 0.7 },
   'unconfirmed extension': { faults: ['partition with the old leader'], switches: 0, slowShare: 0.5 },
-  'settled by a read': { faults: ['late hand-over'], switches: 3, slowShare: 0.2 },
+  'settled by a read': {
+    faults: ['late hand-over', 'hand-over whose sender dies'],
+    switches: 3,
+    slowShare: 0.2,
+  },
   'stale instructions obeyed': { faults: ['late instruction'], switches: 3, slowShare: 0.05 },
 };
 const focusShare = 0.15;

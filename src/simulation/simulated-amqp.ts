@@ -13,21 +13,28 @@ export function connectSimulated(
 ): Promise<ChannelModel> {
   const { world } = broker;
   return new Promise((resolve, reject) => {
-    const refuse = setTimeout(() => reject(new Error('connect ETIMEDOUT')), 5_000);
+    let state: 'opening' | 'open' | 'refused' = 'opening';
+    const refuse = (why: string): void => {
+      state = 'refused';
+      reject(new Error(why));
+    };
+    const timer = setTimeout(() => refuse('connect ETIMEDOUT'), 5_000);
     world.transmit({ from: process, route, mayBeLost: true }, () => {
       const isUp = broker.downUntil <= world.now;
       let client: SimulatedConnection | null = null;
-      let opened = false;
-      // As amqplib: what is lost while it is being opened has nobody yet who listens to its events.
-      const onLost = (why: string | null): void =>
-        opened ? client?.lose(why) : reject(new Error(why ?? 'Connection closed'));
+      // As amqplib: what is lost while it is being opened, or was given up, has nobody who listens to its events.
+      const onLost = (why: string | null): void => {
+        if (state === 'open') client?.lose(why);
+        else refuse(why ?? 'Connection closed');
+      };
       const connection = isUp ? new BrokerConnection(broker, process, route, heartbeatMs, onLost) : null;
       if (connection) client = new SimulatedConnection(connection);
       world.transmit({ to: process, route, way: 'back' }, () => {
-        clearTimeout(refuse);
-        opened = true;
-        if (client) resolve(client as unknown as ChannelModel);
-        else reject(new Error('connect ECONNREFUSED'));
+        clearTimeout(timer);
+        if (state === 'refused') return;
+        if (!client) return refuse('connect ECONNREFUSED');
+        state = 'open';
+        resolve(client as unknown as ChannelModel);
       });
     });
   });

@@ -56,8 +56,8 @@ export class Site {
   readonly atKeepAlive = new Map<SimulatedProcess, () => void>();
   /** Which member answered the agent's last keepalive. */
   readonly keptAliveBy = new Map<SimulatedProcess, string>();
-  /** So much later the next transaction that hands the lock over reaches etcd. */
-  nextHandOverLateMs = 0;
+  /** Told once of the next transaction that hands the lock over, and by how many ms it reaches etcd late. */
+  nextHandOver: ((sender: SimulatedProcess) => number) | null = null;
   alter: (request: ITxnRequest) => ITxnRequest = (request) => request;
 
   constructor(
@@ -129,10 +129,10 @@ export class Site {
         route: routes.etcd[name] as Route,
         isDown: () => (this.memberDownUntil.get(name) ?? 0) > world.now,
         lateMs: (request) => {
-          const ms = this.nextHandOverLateMs;
-          if (ms === 0 || judge.holderToken === null || !this.puts(request, 'holder')) return 0;
-          this.nextHandOverLateMs = 0;
-          return ms;
+          const act = this.nextHandOver;
+          if (!act || judge.holderToken === null || !this.puts(request, 'holder')) return 0;
+          this.nextHandOver = null;
+          return act(process);
         },
         onKeepAlive: (keeper) => {
           this.keptAliveBy.set(keeper, name);
