@@ -10,13 +10,13 @@ import {
   thawAndWatch,
 } from './crash-faults';
 import { crashGoals } from './crash-goals';
-import { CrashSamples } from './crash-samples';
+import { CrashSamples, gapVariant, noTtl } from './crash-samples';
 import { installedPeers } from './installed-peers';
-import type { MeasuredSystem } from './measured-system';
-import { tallyText } from './measured-system';
+import { MeasuredSystem, tallyText } from './measured-system';
 import { Progress } from './progress';
-import { nearAddresses, startGroup } from './system-group';
+import { nearAddresses, placeOf, startGroup } from './system-group';
 import { pause } from './wait';
+import { WarmSpare, warmSpareName } from './warm-spare';
 
 const prefetch = 20;
 /**
@@ -37,7 +37,7 @@ interface Member {
 }
 
 const tallyOf = ({ measured, ttlMs }: Member): string =>
-  tallyText(`crash, TTL ${ttlMs / 1000} s, ${measured.name}`, measured.tally());
+  tallyText(`${gapVariant('crash', ttlMs)}, ${measured.name}`, measured.tally());
 
 /** Item 2: pods, listeners and handlers that die, hang or freeze, at three TTLs. Where peers are struck, all systems are in one round. */
 export const crashBench: Bench = {
@@ -52,6 +52,7 @@ export const crashBench: Bench = {
     if (context.quick) report.notes.push('crash: --quick leaves the TTL of 10 s out');
     report.notes.push(
       'crash, event loop blocked: peers are measured less often, as each round costs up to twice the TTL; the stall limit of Baton is a third of the TTL',
+      `crash, listener killed: "${warmSpareName}" is a supervisor with two consumers and nothing else; what it takes, the kernel and the broker take`,
     );
     const run = new CrashRun(context, new Progress('crash', rounds * 4, context.say));
     try {
@@ -86,6 +87,7 @@ class CrashRun {
     await this.renewBaton();
     for (let i = 0; i < rounds; i++) await this.blockRound(i);
     await this.stopPeers();
+    await this.startReference();
     for (let i = 0; i < rounds; i++) await this.listenerRound();
   }
 
@@ -99,6 +101,14 @@ class CrashRun {
     } finally {
       this.members.push(...running.map((measured) => ({ measured, ttlMs })));
     }
+  }
+
+  /** What a killed listener costs at the least. */
+  private async startReference(): Promise<void> {
+    const { context } = this;
+    const group = { id: 'crash', addresses: nearAddresses(context), ttlMs: noTtl, prefetch };
+    const system = new WarmSpare(placeOf(context, group, warmSpareName), context.stack);
+    this.members.push({ measured: await MeasuredSystem.start(system, context.stack), ttlMs: noTtl });
   }
 
   private async killRound(): Promise<void> {
@@ -128,6 +138,7 @@ class CrashRun {
     await this.renewBaton();
     for (const { measured, ttlMs } of this.members) {
       // Also for the new spare of the one before: its start takes the processor.
+      if (measured.system instanceof WarmSpare) await measured.system.heal();
       await pause(spareMs, signal);
       this.samples.add('listener killed', ttlMs, measured.name, await killListener(measured, signal));
       await measured.drain(signal);

@@ -1,9 +1,10 @@
-import { BatonSystem } from './baton-system';
+import { BatonPod } from './baton-pod';
 import type { Contender } from './contender';
 import { processMark } from './ledger';
 import { findHandover, type Handover } from './ledger-analysis';
 import type { MeasuredSystem } from './measured-system';
 import { pause, waitUntil } from './wait';
+import { WarmSpare } from './warm-spare';
 
 /** What one fault did to one system. */
 export interface FaultOutcome {
@@ -82,16 +83,18 @@ export async function thawAndWatch(struck: Struck, signal: AbortSignal): Promise
   return { gapMs, capped, stale: outcomeOf(struck).stale };
 }
 
-/** Kills the listener that works, and nothing else of its pod. */
+/** Kills the process that works, and nothing else of its pod. */
 export async function killListener(measured: MeasuredSystem, signal: AbortSignal): Promise<FaultOutcome> {
   const { system } = measured;
-  const pod = system instanceof BatonSystem ? system.active() : null;
-  if (!pod) throw new Error(`no pod of ${measured.name} is active`);
+  const victim = system.active();
+  if (!victim && !(system instanceof WarmSpare)) throw new Error(`no pod of ${measured.name} is active`);
   await measured.flow(listenerRate, 150, signal);
   await pause(Math.random() * 20, signal);
   const from = measured.lastProcess();
   const atNs = process.hrtime.bigint();
-  pod.killListener(Number(from.split(processMark)[1]));
+  const pid = Number(from.split(processMark)[1]);
+  if (system instanceof WarmSpare) system.kill(pid);
+  else if (victim instanceof BatonPod) victim.killListener(pid);
   const seen = (): Handover | null => findHandover(measured.entries(), from, atNs);
   await waitUntil(() => seen() !== null, listenerLimitMs, signal);
   const handover = seen();

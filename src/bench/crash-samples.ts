@@ -9,7 +9,10 @@ interface Series {
   outcomes: FaultOutcome[];
 }
 
-export const gapVariant = (fault: string, ttlMs: number): string => `${fault}, TTL ${ttlMs / 1000} s`;
+/** Of what knows no TTL. */
+export const noTtl = 0;
+export const gapVariant = (fault: string, ttlMs: number): string =>
+  ttlMs === noTtl ? fault : `${fault}, TTL ${ttlMs / 1000} s`;
 export const staleVariant = (ttlMs: number): string =>
   `stale messages of a frozen one, TTL ${ttlMs / 1000} s`;
 

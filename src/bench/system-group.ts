@@ -28,6 +28,18 @@ export const nearAddresses = ({ stack }: BenchContext): Addresses => ({
   etcdAddresses: stack.etcdAddresses,
 });
 
+/** Its queue, its ledger's folder. */
+export function placeOf(
+  { folder: all }: BenchContext,
+  { id: group, addresses, ttlMs, prefetch }: Omit<SystemGroup, 'title' | 'wants'>,
+  name: string,
+): SystemPlace {
+  const id = `${group}-${run}-${name.replaceAll(/[^a-z]+/g, '-')}`;
+  const folder = join(all, id);
+  mkdirSync(folder, { recursive: true });
+  return { id, ...addresses, ttlMs, prefetch, folder };
+}
+
 /**
  * Starts Baton and those installed peers that the group wants, one after the other: their starts would only take the
  * processor from each other. They are added to `running` as they come up, for the caller to stop.
@@ -42,13 +54,7 @@ export async function startGroup(
 ): Promise<void> {
   const { stack, signal, say } = context;
   const installed = await installedPeers(context);
-  const { addresses, ttlMs, prefetch } = group;
-  const place = (name: string): SystemPlace => {
-    const id = `${group.id}-${run}-${name.replaceAll(/[^a-z]+/g, '-')}`;
-    const folder = join(context.folder, id);
-    mkdirSync(folder, { recursive: true });
-    return { id, ...addresses, ttlMs, prefetch, folder };
-  };
+  const place = (name: string): SystemPlace => placeOf(context, group, name);
   const onUnexpectedExit = (line: string): void => {
     say(line);
     notes.push(line.split('\n')[0]!);

@@ -101,7 +101,8 @@ export class Publisher {
   }
 
   private async open(): Promise<void> {
-    const model = await connect(this.url, { timeout: 5_000 });
+    // Else the kernel keeps a message back until the broker has confirmed the one before.
+    const model = await connect(this.url, { timeout: 5_000, noDelay: true });
     model.on('error', () => undefined); // Followed by `close`, which is where it is handled.
     model.once('close', () => void this.reopen());
     const channel = await model.createConfirmChannel();

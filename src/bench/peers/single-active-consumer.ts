@@ -50,7 +50,7 @@ async function compete(): Promise<void> {
 async function consume(): Promise<unknown> {
   const url = new URL(given.amqp);
   url.searchParams.set('heartbeat', String(Math.max(1, Math.round(Number(given['ttl-ms']) / 2_000))));
-  const model = await connect(url.href, { timeout: 5_000 });
+  const model = await connect(url.href, { timeout: 5_000, noDelay: true });
   let why: unknown = 'the broker ended the connection';
   model.on('error', (error) => (why = error));
   const ended = new Promise<'ended'>((resolve) => model.once('close', () => resolve('ended')));
