@@ -186,7 +186,7 @@ async function openLock(
       reader,
       attempts,
       store: new EtcdLock(client, lock, {
-        report: (problem) => logger.warn({ reason: problem }, 'unreadable'),
+        report: (reason) => logger.error({ reason }, 'unreadable value in etcd'),
       }),
       metrics: metrics.forLock(lock),
       logger,
