@@ -116,6 +116,21 @@ export class EtcdLock implements LockStore {
     return this.settle(what, request, receipt, change.view, (found) => isOutcomeOf(found, change));
   }
 
+  async rehearse(change: HolderChange): Promise<void> {
+    const keys = new LockKeys(this.lock, { isRehearsal: true });
+    const { request, receipt } = buildHolderTransaction(keys, change, new Date().toISOString());
+    const isAbsent = unchanged(keys.holder, null);
+    const never = [isAbsent, { ...isAbsent, result: 'Greater' as const }];
+    const compare = [...(request.compare ?? []), ...never];
+    await this.settle(
+      `rehearse for ${this.lock}`,
+      { ...request, compare },
+      receipt,
+      change.view,
+      () => false,
+    );
+  }
+
   async release(release: Release): Promise<ChangeResult> {
     const { id, token, towards } = release;
     const matches = release.view.holder?.token === token;

@@ -29,8 +29,13 @@ export class LockKeys {
   readonly receipts: string;
   readonly attempts: string;
 
-  constructor(readonly lock: string) {
-    this.prefix = `/baton/${checkName('lock', lock)}/`;
+  constructor(
+    readonly lock: string,
+    { isRehearsal = false } = {},
+  ) {
+    const name = checkName('lock', lock);
+    // Within what a pod may write, and outside of what anybody reads or watches.
+    this.prefix = isRehearsal ? `/baton-attempts/${name}/rehearsal/` : `/baton/${name}/`;
     this.holder = `${this.prefix}holder`;
     this.last = `${this.prefix}last`;
     this.successor = `${this.prefix}successor`;

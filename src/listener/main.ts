@@ -85,6 +85,9 @@ function receive(message: AgentMessage): void {
     case 'deadline':
       runners.get(message.lock)?.extend(message.token, message.deadlineNs);
       return;
+    case 'rehearse':
+      runners.get(message.lock)?.rehearse(message.handOver);
+      return;
     case 'drain':
       void runners.get(message.lock)?.drain(message);
       return;

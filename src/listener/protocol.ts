@@ -54,6 +54,8 @@ export type AgentMessage =
    * complete first sends this transaction, once: the way to the agent and back would be part of the gap.
    */
   | { kind: 'drain'; lock: string; token: number; limitMs: number; handOver?: HolderChange }
+  /** A drain with such a `handOver` may follow soon. */
+  | { kind: 'rehearse'; lock: string; handOver: HolderChange }
   /** After a refused hand-over: consume again under the same token. */
   | { kind: 'resume'; lock: string; token: number }
   /** The drained tenure is over: its deadline means nothing any more. The process stays warm. */

@@ -26,7 +26,7 @@ export interface TenureRunnerOptions {
   reader: HolderReader;
   attempts: AttemptRecord;
   /** For a hand-over that the agent has prepared. */
-  store: Pick<LockStore, 'changeHolder'>;
+  store: Pick<LockStore, 'changeHolder' | 'rehearse'>;
   metrics: LockMetrics;
   logger: Logger;
   send: (message: ListenerMessage) => void;
@@ -218,6 +218,12 @@ export class TenureRunner {
 
   extend(token: number, deadlineNs: bigint): void {
     if (this.tenure?.token === token) this.tenure.guard.extend(deadlineNs);
+  }
+
+  /** While the messages go on. */
+  rehearse(handOver: HolderChange): void {
+    // What comes of it does not matter.
+    this.options.store.rehearse(handOver).catch(() => {});
   }
 
   /** Answers `drained`, also for a tenure that does not run here: then without having sent `handOver`. */

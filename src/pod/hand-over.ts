@@ -374,6 +374,10 @@ export class HandOver {
       const view = await this.markDraining(running, { id, region, pod, ...(trace && { trace }) });
       if (!view) return null;
       const target = (of: LockView) => of.candidates.find((key) => key.region === region && key.pod === pod);
+      if (target(view)) {
+        const change = this.requestOf({ id, to, cause: 'switch', why: 'to be ready for it' });
+        running.process.rehearse(agent.lock, { ...change, view });
+      }
       // One that warms up, perhaps after a drain of its own, is waited for.
       const settled = (of: LockView): boolean => {
         const { preparedFor, state } = target(of) ?? {};

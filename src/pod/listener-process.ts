@@ -188,6 +188,11 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     });
   }
 
+  /** A drain with such a `handOver` may follow: what it does at its end is done once before, to no effect. */
+  rehearse(lock: string, handOver: HolderChange): void {
+    this.send({ kind: 'rehearse', lock, handOver });
+  }
+
   resume(lock: string, token: number): void {
     this.send({ kind: 'resume', lock, token });
   }

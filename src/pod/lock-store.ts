@@ -155,6 +155,11 @@ export interface LockStore {
   ): Promise<{ outcome: 'applied' | 'refused'; view: LockView }>;
   /** Acquire, hand over, or begin a new tenure in place: the one builder of transactions that put `holder`. */
   changeHolder(change: HolderChange): Promise<ChangeResult>;
+  /**
+   * Goes the way of `changeHolder` on keys of its own, with compares that cannot hold: to no effect, but what a process
+   * does for the first time in a while takes it many times as long. `change.to` must be a candidate in the view.
+   */
+  rehearse(change: HolderChange): Promise<void>;
   /** Deletes `holder` if it still has the token; refused when it has not. Safe to repeat until definite. */
   release(release: Release): Promise<ChangeResult>;
   /** Deletes `holder` of a tenure that is over, without a receipt. `refused`: it was not there any more. */

@@ -48,6 +48,8 @@ export class SimulatedListener {
         return runner?.start(message);
       case 'deadline':
         return runner?.extend(message.token, message.deadlineNs);
+      case 'rehearse':
+        return runner?.rehearse(message.handOver);
       case 'drain':
         void runner?.drain(message);
         return;

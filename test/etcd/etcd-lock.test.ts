@@ -1,4 +1,4 @@
-import type { ITxnResponse } from 'etcd3';
+import type { ITxnRequest, ITxnResponse } from 'etcd3';
 import { LostError, UnknownOutcomeError } from '../../activities/errors';
 import { EtcdClient } from '../../src/etcd/etcd-client';
 import { EtcdLock } from '../../src/etcd/etcd-lock';
@@ -137,6 +137,29 @@ test('a hand-over is one transaction: the old token ends where the new one begin
   expect(await fixture.store.readReceipt('s1')).toEqual(result.receipt);
   expect((await fixture.store.deleteHolder(token)).outcome).toBe('refused');
   expect((await fixture.store.read()).holder?.token).toBe(result.token);
+});
+
+test('a rehearsed hand-over changes nothing, and would not even without its compares', async () => {
+  await fixture.stand(west.region, west.pod);
+  await fixture.acquire(await fixture.stand(east.region, east.pod));
+  const before = await fixture.store.read();
+  const sent: ITxnRequest[] = [];
+  const txn = fixture.client.txn.bind(fixture.client);
+  jest.spyOn(fixture.client, 'txn').mockImplementation((what, request, safe) => {
+    sent.push(request);
+    return txn(what, request, safe);
+  });
+  const change = fixture.changeTo(west, before);
+  await fixture.store.rehearse(change);
+  expect(await fixture.store.read()).toEqual(before);
+  const written = sent.flatMap(({ success = [] }) =>
+    success.flatMap(({ request_put: put }) => (put ? [String(put.key)] : [])),
+  );
+  expect(written).toHaveLength(3);
+  for (const key of written) expect(key.startsWith(fixture.keys.prefix)).toBe(false);
+  jest.restoreAllMocks();
+  // The real one is still possible.
+  expect(await fixture.store.changeHolder(change)).toMatchObject({ outcome: 'applied' });
 });
 
 test('asked again under the same id, a hand-over answers the same, also when much happened since', async () => {

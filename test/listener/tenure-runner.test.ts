@@ -275,6 +275,7 @@ describe('a drain', () => {
       await fixture.publish([{ id: 1, waitMs: 1_500 }]);
       await eventually(() => expect(fixture.notes('start')).toHaveLength(1));
       const change = await handOver();
+      child.send({ kind: 'rehearse', lock: fixture.lock, handOver: change });
       const drained = child.drain(token, 15_000, change);
       await sleep(500);
       expect((await fixture.locks.store.read()).holder?.token).toBe(token);

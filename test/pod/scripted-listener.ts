@@ -25,6 +25,7 @@ export class ScriptedListener implements Pick<
   | 'start'
   | 'extend'
   | 'drain'
+  | 'rehearse'
   | 'resume'
   | 'end'
   | 'kill'
@@ -110,6 +111,8 @@ export class ScriptedListener implements Pick<
     );
     return Promise.race([this.onDrain(handOver), died]);
   }
+
+  rehearse(): void {}
 
   resume(_lock: string, token: number): void {
     this.told.push(`resume ${token}`);
