@@ -2,8 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
+import { checkDuplicates, type DuplicateCheck } from '../../src/torture/checker/check-duplicates';
 import type { CheckReport, ViolationKind } from '../../src/torture/checker/check-report';
 import { checkRun } from '../../src/torture/checker/check-run';
+import type { Execution, LockOfRun, RunEvidence } from '../../src/torture/checker/run-evidence';
 import {
   lock,
   makeRun,
@@ -406,6 +408,45 @@ test.each(Object.entries(planted))(
     );
   },
 );
+
+describe('a message that had ended three seconds before the death of its process, and came again,', () => {
+  const second = 1_000 * ms;
+  const execution = (id: string, token: number, startNs: number, endNs: number | null): Execution => ({
+    ...{ lock: 'orders', id, token, region: 'us-east', pod: `pod-${token}`, pid: token, ok: endNs !== null },
+    ...{ startNs, endNs, untilNs: endNs ?? 5 * second },
+  });
+  const check = (...more: Execution[]): DuplicateCheck =>
+    checkDuplicates(
+      {
+        ...{ connectionEnds: [], faults: [], switches: [], etcd: [] },
+        executions: [
+          execution('m1', 1, 1 * second, 2 * second),
+          ...more,
+          execution('m1', 2, 6 * second, 7 * second),
+        ],
+        deaths: [{ pid: 1, pod: 'pod-1', ns: 5 * second }],
+      } as unknown as RunEvidence,
+      { lock: 'orders', concurrency: 2 } as LockOfRun,
+    );
+
+  test('is explained when the next one kept the event loop to itself from then on', () => {
+    expect(check(execution('block', 1, 2 * second + ms, null))).toMatchObject({ allowed: 1, forbidden: 0 });
+  });
+
+  test.each([
+    ['nothing', []],
+    [
+      'another message that ended later',
+      [
+        ['m2', 3 * second],
+        ['block', null],
+      ],
+    ],
+  ] as [string, [string, number | null][]][])('is not explained by %s', (_, others) => {
+    const more = others.map(([id, endNs]) => execution(id, 1, 2 * second + ms, endNs));
+    expect(check(...more)).toMatchObject({ allowed: 0, forbidden: 1, findings: [{ kind: 'duplicate' }] });
+  });
+});
 
 test('around a violation all logs are shown on one axis of time', async () => {
   const [plan] = fc.sample(runPlan('switch'), { numRuns: 1, seed: 3 });

@@ -113,14 +113,31 @@ function duplicatesIn({ executions }: RunEvidence, lock: string): Duplicate[] {
 const crosses = ({ first, again }: Duplicate, { token, answeredNs }: Switch): boolean =>
   token !== null && first.token < token && again.token >= token && first.untilNs <= (answeredNs ?? 0);
 
-function excusesIn({ deaths, connectionEnds, faults, switches, etcd }: RunEvidence, lock: string): Excuse[] {
+/**
+ * Since when nothing more was heard of a process whose latest message never ended: its handler may have kept the event loop
+ * to itself, and then what had ended just before was never acknowledged, however long the process lived on.
+ */
+function standstillOf(executions: Execution[], pid: number): number {
+  const own = executions.filter((each) => each.pid === pid);
+  const latest = own.reduce((last, each) => (each.startNs > last.startNs ? each : last), own[0]!);
+  if (!latest || latest.endNs !== null) return Infinity;
+  return own.every(({ endNs }) => endNs === null || endNs <= latest.startNs) ? latest.startNs : Infinity;
+}
+
+function excusesIn(
+  { executions, deaths, connectionEnds, faults, switches, etcd }: RunEvidence,
+  lock: string,
+): Excuse[] {
   const ended = ({ untilNs }: Execution, beginNs: number, endNs: number): boolean =>
     untilNs >= beginNs - ackOnItsWayNs && untilNs <= endNs;
-  const fromDeaths = deaths.map(({ pid, pod, ns }): Excuse => ({
-    key: () => `the death of process ${pid} of ${pod}`,
-    beginNs: ns,
-    covers: (first) => first.pid === pid && ended(first, ns, ns + noticeNs),
-  }));
+  const fromDeaths = deaths.map(({ pid, pod, ns }): Excuse => {
+    const sinceNs = Math.min(ns, standstillOf(executions, pid));
+    return {
+      key: () => `the death of process ${pid} of ${pod}`,
+      beginNs: ns,
+      covers: (first) => first.pid === pid && ended(first, sinceNs, ns + noticeNs),
+    };
+  });
   const fromConnections = connectionEnds
     .filter((each) => each.lock === lock)
     .map(({ pod, ns }): Excuse => ({
