@@ -1,4 +1,5 @@
-import { hookStages, type PodActivities } from '../workflows/contract';
+import type { PodActivities } from '../workflows/contract';
+import { hookStages } from '../workflows/hook-stages';
 import { isName } from '../workflows/names';
 import type { OperatorActivities } from '../workflows/operations-contract';
 import {

@@ -4,6 +4,7 @@
  */
 import type { UpdateDefinition } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { HookStage } from './hook-stages';
 import type { RegionState, SwitchStep } from './region-state';
 import type { TraceContext } from './trace-context';
 
@@ -73,9 +74,7 @@ export interface Receipt {
   trace?: TraceContext;
 }
 
-/** When a hook is asked: before anything stops, after the hand-over is committed, after the first message. */
-export const hookStages = ['before-release', 'after-release', 'after-takeover'] as const;
-export type HookStage = (typeof hookStages)[number];
+export type { HookStage };
 
 /** A hook as the workflow knows it. What it calls stands in the pods' configuration only. */
 export interface HookTiming {

@@ -1,4 +1,4 @@
-import { hookStages } from './contract';
+import { hookStages } from './hook-stages';
 import type { Happening } from './region-event';
 import {
   isRecord,

@@ -1,5 +1,6 @@
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
-import { hookStages, type RegionInput, type RegionSettingsChange } from './contract';
+import type { RegionInput, RegionSettingsChange } from './contract';
+import { hookStages } from './hook-stages';
 import { isName } from './names';
 import type { DrillInput, GroupControl, GroupInput, SwitchOrder } from './operations-contract';
 import {

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { hookStages } from '../../workflows/contract';
+import { hookStages } from '../../workflows/hook-stages';
 import type { HookSettings, LockSettings, QueueSettings } from './config';
 import type { ConfigProblem } from './config-error';
 import { completeTiming, timingProblems } from './lock-timing';

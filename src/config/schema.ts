@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hookStages } from '../../workflows/contract';
+import { hookStages } from '../../workflows/hook-stages';
 import { weekdays } from './config';
 
 /**

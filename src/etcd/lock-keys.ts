@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RefusedError } from '../../activities/errors';
-import { hookStages } from '../../workflows/contract';
+import { hookStages } from '../../workflows/hook-stages';
 import { isName, maxNameLength, nameRule } from '../../workflows/names';
 
 /** Throws `RefusedError` for a name that could leave its place among the keys. */

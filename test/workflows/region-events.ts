@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { hookStages, type LockTruth, type Receipt, type Tenure } from '../../workflows/contract';
+import type { LockTruth, Receipt, Tenure } from '../../workflows/contract';
+import { hookStages } from '../../workflows/hook-stages';
 import type { Happening, PodAddress, RegionEffect, RegionEvent } from '../../workflows/region-event';
 import type { RegionState, SwitchGates } from '../../workflows/region-state';
 
