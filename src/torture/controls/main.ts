@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   let failed = 0;
   try {
     for (const control of chosen) {
-      say(`${control.system}, without ${control.switchedOff}, ${control.scenario}, ${rounds} times …`);
+      say(`${control.system}, ${control.scenario}, ${rounds} times; switched off: ${control.switchedOff}`);
       try {
         const result = await judgeControl(control, stack, folder, rounds);
         results.push(result);
