@@ -151,7 +151,7 @@ test('a rehearsed hand-over changes nothing, and would not even without its comp
   });
   const change = fixture.changeTo(west, before);
   await fixture.store.rehearse(change);
-  expect(await fixture.store.read()).toEqual(before);
+  expect(content(await fixture.store.read())).toEqual(content(before));
   const written = sent.flatMap(({ success = [] }) =>
     success.flatMap(({ request_put: put }) => (put ? [String(put.key)] : [])),
   );
