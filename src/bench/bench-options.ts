@@ -17,6 +17,7 @@ export interface BenchOptions {
   out: string | undefined;
   html: string;
   compare: string | undefined;
+  results: string | undefined;
   keep: boolean;
 }
 
@@ -33,6 +34,7 @@ export const benchHelp = `npm run bench [-- BENCH… OPTION…]: how long is nob
   --out FILE         save the results with all samples and the conditions as JSON
   --html FILE        where the report goes (default ${defaultHtmlFile})
   --compare FILE     a file of --out: say what became slower or faster since, beyond the noise in both
+  --results FILE     a file of --out: report it, and compare it, instead of measuring
   --keep             leave the folder with ledgers and logs behind
 
 Exit codes: 0 done (goals met or not), 1 the bench failed or --compare found something slower, 2 bad input.`;
@@ -45,6 +47,7 @@ const spec = {
   out: { type: 'string' },
   html: { type: 'string' },
   compare: { type: 'string' },
+  results: { type: 'string' },
   keep: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -63,7 +66,8 @@ export function parseBenchOptions(argv: string[]): BenchOptions | { help: string
     checkOption(token.name, token.rawName, token.value);
   }
   if (values.help === true) return { help: benchHelp };
-  const text = (name: 'out' | 'html' | 'compare'): string | undefined => values[name] as string | undefined;
+  const text = (name: 'out' | 'html' | 'compare' | 'results'): string | undefined =>
+    values[name] as string | undefined;
   return {
     benches: positionals.length === 0 ? [...benchNames] : benchesOf(positionals),
     quick: values.quick === true,
@@ -73,6 +77,7 @@ export function parseBenchOptions(argv: string[]): BenchOptions | { help: string
     out: text('out'),
     html: text('html') ?? defaultHtmlFile,
     compare: text('compare'),
+    results: text('results'),
     keep: values.keep === true,
   };
 }

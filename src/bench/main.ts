@@ -24,6 +24,8 @@ export async function runBench(argv: string[]): Promise<number> {
   }
   // Read first: a wrong file shall not show after half an hour.
   const before = options.compare === undefined ? null : readBenchFile('--compare', options.compare);
+  if (options.results !== undefined)
+    return conclude(options, readBenchFile('--results', options.results), before);
   const interruption = new Interruption();
   const say = (line: string): void => void process.stderr.write(`bench: ${line}\n`);
   let stack: DevStack | undefined;

@@ -37,14 +37,16 @@ export function groupMembers(group: number): number[] {
 
 /** The processes whose environment carries `NAME=value`, as inherited when they were started. None without /proc. */
 export function pidsWithEnvironment(entry: string): number[] {
-  if (!hasProc) return [];
-  return allPids().filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry);
-    } catch {
-      return false; // It ended while we looked, or belongs to somebody else.
-    }
-  });
+  return hasProc ? allPids().filter((pid) => hasEnvironment(pid, entry)) : [];
+}
+
+/** Whether a process carries it; see `pidsWithEnvironment`. */
+export function hasEnvironment(pid: number, entry: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry);
+  } catch {
+    return false; // It ended while we looked, or belongs to somebody else.
+  }
 }
 
 function allPids(): number[] {

@@ -6,7 +6,8 @@ const parse = (...argv: string[]): BenchOptions => parseBenchOptions(argv) as Be
 test('without arguments all benches run, in full', () => {
   expect(parse()).toEqual({
     ...{ benches: ['switch', 'crash', 'throughput', 'cost'], quick: false, rounds: undefined, skip: [] },
-    ...{ json: false, out: undefined, html: 'bench/latest.html', compare: undefined, keep: false },
+    ...{ json: false, out: undefined, html: 'bench/latest.html', compare: undefined },
+    ...{ results: undefined, keep: false },
   });
 });
 
@@ -48,7 +49,7 @@ test.each([
 
 test('the help names every option and the exit codes', () => {
   const { help } = parseBenchOptions(['--help']) as { help: string };
-  for (const option of ['quick', 'rounds', 'skip', 'json', 'out', 'html', 'compare', 'keep'])
+  for (const option of ['quick', 'rounds', 'skip', 'json', 'out', 'html', 'compare', 'results', 'keep'])
     expect(help).toContain(`--${option}`);
   expect(help).toContain('Exit codes: 0');
 });
