@@ -227,7 +227,10 @@ export class Judge implements BrokerReports {
         'a read since it was received',
         `${what}: read at ${readAt}, received at ${receivedAt}`,
       );
-    const oldestMs = this.settings.verificationMaxAgeMs / process.machine.rate + slackMs;
+    // A suspension shorter than half the margin goes unnoticed, and its time by the monotonic clock uncounted.
+    const { verificationMaxAgeMs, deadlineMarginMs } = this.settings;
+    const unnoticedMs = process.machine.wasSuspended ? deadlineMarginMs / 2 : 0;
+    const oldestMs = verificationMaxAgeMs / process.machine.rate + unnoticedMs + slackMs;
     if (now - readAt > oldestMs && Number.isFinite(readAt))
       this.world.violate('unknown means stop', `${what}: last read ${(now - readAt).toFixed(1)} ms ago`);
   }

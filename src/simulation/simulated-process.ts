@@ -27,6 +27,10 @@ export class Machine {
     return this.wallMs + this.uptimeMs(at) - this.bootedMs + this.wallStepMs;
   }
 
+  get wasSuspended(): boolean {
+    return this.suspendedMs > 0;
+  }
+
   suspend(ms: number): void {
     this.suspendedMs += ms * this.rate;
   }
