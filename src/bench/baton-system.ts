@@ -1,4 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
@@ -218,12 +219,24 @@ export class BatonSystem implements ConsumerSystem {
           .filter((pod) => pod.isStarted)
           .map((pod) => `--- ${pod.name}\n${pod.logTail()}`);
         const told = await this.workflowsTell();
+        const kept = await this.keepHistories();
         throw new Error(
-          `waited ${startLimitMs / 1000} s in vain until ${what}\n${[...told, ...tails].join('\n')}`,
+          `waited ${startLimitMs / 1000} s in vain until ${what}\n${[kept, ...told, ...tails].join('\n')}`,
         );
       }
       await sleep(pollMs);
     }
+  }
+
+  /** For `baton replay`: the server that has them ends with the bench. */
+  private async keepHistories(): Promise<string> {
+    const folder = mkdtempSync(join(tmpdir(), 'baton-histories-'));
+    const saved = await this.workflows
+      ?.exportHistories(folder, (workflowId) => workflowId.includes(this.lock))
+      .catch(String);
+    return Array.isArray(saved)
+      ? `${saved.length} histories stay in ${folder}`
+      : `no histories: ${saved ?? 'never connected'}`;
   }
 
   private workflowsTell(): Promise<string[]> {
