@@ -127,24 +127,24 @@ test('the same stands in PostgreSQL, once and in one chain, also what happened w
 test('the histories of all runs are saved, replay against this version, and one that it would decide otherwise fails', async () => {
   const folder = join(system.folder, 'histories');
   // Others have left theirs in the same namespace.
-  expect(await system.baton('export-histories', folder, '--lock', system.lock)).toMatch(/2 histories saved/);
+  const told = await system.baton('export-histories', folder, '--lock', system.lock);
   const names = readdirSync(folder);
-  expect(names).toEqual([
-    expect.stringMatching(/us-east\.[\da-f-]+\.json$/),
-    expect.stringMatching(/us-west\.[\da-f-]+\.json$/),
-  ]);
+  expect(told).toContain(`${names.length} histories saved`);
+  // More than one of a region, where it has been continued as new meanwhile.
+  const regions = names.map((name) => /(us-\w+)\.[\da-f-]+\.json$/.exec(name)?.[1]);
+  expect(new Set(regions)).toEqual(new Set(['us-east', 'us-west']));
   // As if an older version had asked something else of a pod.
   const other = join(system.folder, 'other');
   mkdirSync(other);
-  const [name = ''] = names;
-  const changed = readFileSync(join(folder, name), 'utf8').replaceAll('"awaitTenure"', '"somethingElse"');
-  writeFileSync(join(other, name), changed);
+  const read = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  const name = names.find((each) => read(each).includes('"awaitTenure"')) ?? '';
+  writeFileSync(join(other, name), read(name).replaceAll('"awaitTenure"', '"somethingElse"'));
   const empty = join(system.folder, 'logs');
   const replays = await Promise.all([folder, other, empty].map((at) => system.run('replay', at)));
   expect(replays).toEqual([
     expect.objectContaining({
       code: 0,
-      stdout: expect.stringContaining('2 histories replayed, 0 failed'),
+      stdout: expect.stringContaining(`${names.length} histories replayed, 0 failed`),
     }),
     expect.objectContaining({
       code: 1,
