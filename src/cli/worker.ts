@@ -10,6 +10,7 @@ import {
   runParsed,
   UsageError,
 } from './command-line';
+import { compileEagerly, compileLazily } from '../eager-code';
 import { chosenLocks } from './chosen-locks';
 
 const spec = {
@@ -56,6 +57,14 @@ async function work(options: Options<typeof spec>): Promise<number> {
 
 async function runAgent(load: () => Config, region: string, podName: string): Promise<number> {
   const config = load();
+  // Without Temporal's SDK, which has no part in what must be quick, and twenty times the code.
+  compileEagerly();
+  await Promise.all([
+    import('../etcd/etcd-lock.js'),
+    import('../pod/listener-group.js'),
+    import('../pod/lock-agent.js'),
+  ]);
+  compileLazily();
   const [{ Agent }, { stopLimitMs }, { createLogger }, { checkBeforeStart }, notifying] = await Promise.all([
     import('../pod/agent.js'),
     import('../config/stop-limit.js'),

@@ -58,8 +58,9 @@ export class AdvanceConsumer {
   }
 
   readonly hold = (message: ConsumeMessage, channel: Channel): void => {
-    if (this.passOn) this.passOn(message, channel);
-    else this.messages.push({ message, channel, receivedNs: process.hrtime.bigint() });
+    if (this.passOn) return this.passOn(message, channel);
+    this.messages.push({ message, channel, receivedNs: process.hrtime.bigint() });
+    if (this.messages.length === 1 && this.timer) this.askSoon();
   };
 
   /** The broker has taken back what was delivered on a channel that is gone. */
@@ -80,6 +81,7 @@ export class AdvanceConsumer {
   /** Begins no more reads; one that is on its way may still find the holder. */
   askNoMore(): void {
     if (this.timer) clearTimeout(this.timer);
+    this.timer = null;
   }
 
   /** Nothing is found any more. Idempotent. */
@@ -88,14 +90,21 @@ export class AdvanceConsumer {
     this.askNoMore();
   }
 
-  /** Asks now, and again and again until `askNoMore`. To be called once. */
+  /**
+   * Asks, again and again until `askNoMore`: rarely while nothing is held, because a read verifies only what came before it,
+   * and costs the processor that the broker needs to bring it. To be called once.
+   */
   ask(): void {
     if (this.readsInFlight < maxReadsInFlight) void this.read();
     const spacingMs = (performance.now() - this.beganMs) * spacingPerElapsed;
-    this.timer = setTimeout(
-      () => this.ask(),
-      Math.min(maxReadSpacingMs, Math.max(minReadSpacingMs, spacingMs)),
-    );
+    const leastMs = this.messages.length === 0 ? maxReadSpacingMs : minReadSpacingMs;
+    this.timer = setTimeout(() => this.ask(), Math.min(maxReadSpacingMs, Math.max(leastMs, spacingMs)));
+  }
+
+  /** After whatever else the broker has just sent. */
+  private askSoon(): void {
+    this.askNoMore();
+    this.timer = setTimeout(() => this.ask(), 0);
   }
 
   private async read(): Promise<void> {

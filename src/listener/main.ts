@@ -3,6 +3,7 @@
  * tenure. It ends when its agent does. SIGINT and SIGTERM reach the whole terminal group, and what they mean
  * is for the agent to decide.
  */
+import './compile-eagerly';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
@@ -12,15 +13,17 @@ import { AttemptRecord } from '../etcd/attempt-record';
 import { EtcdClient } from '../etcd/etcd-client';
 import { EtcdLock } from '../etcd/etcd-lock';
 import { GuardReader } from '../etcd/guard-reader';
+import { compileLazily } from '../eager-code';
 import { createLogger, lockLogger, setLogLevel } from '../telemetry/logger';
 import { sendToAgent } from './agent-pipe';
 import { AmqpConsumer } from './amqp-consumer';
 import { connectionName } from './connection-name';
+import { giveDeathNotice } from './death-notice';
 import { loadHandler } from './handler-module';
 import { MessageMetrics } from './message-metrics';
 import type { MessageTracing } from './message-tracing';
 import { killOwnGroup } from './process-group';
-import type { AgentMessage, ListenerLock } from './protocol';
+import { deathNoticeArgument, type AgentMessage, type ListenerLock } from './protocol';
 import { rehearseTenure } from './rehearsal';
 import { reportStats } from './stats-reporter';
 import { TenureRunner } from './tenure-runner';
@@ -55,6 +58,9 @@ process.on('disconnect', () => killOwnGroup());
 process.on('message', (message) => receive(message as AgentMessage));
 
 const watching = startWatchdog();
+// Handlers are the user's; the watchdog's thread loads what it needs until then.
+void watching.then(compileLazily);
+if (process.argv.includes(deathNoticeArgument)) giveDeathNotice();
 
 /** Without its watchdog nothing could end this process in time: then it ends now. */
 function startWatchdog(): Promise<void> {
@@ -155,11 +161,11 @@ async function openLock(
 ): Promise<void> {
   const lock = settings.name;
   try {
+    await watching;
     const loaded = await loadHandler(lock, settings.handler);
     // After the module, which may have set up OpenTelemetry in its own way.
     shareTracing();
     const handler = tracing?.wrap(loaded, settings) ?? loaded;
-    await watching;
     const { client, holder } = connectionFor(etcd, settings);
     const reader = { readHolder: () => holder.readHolder(lock) };
     const attempts = new AttemptRecord(client, lock);

@@ -37,6 +37,8 @@ interface Work {
 
 /** A run of handlers that never wait is interrupted after this time, so that deadlines and pings are read. */
 const sliceMs = 10;
+/** The first count of a tenure lets the guard's read go before it, for no longer than this: a count is a write, which etcd syncs to disk. */
+const firstCountDelayMs = 20;
 const firstDeadLetterRetryMs = 200;
 const maxDeadLetterRetryMs = 5_000;
 
@@ -253,6 +255,7 @@ export class MessageWorker {
     const mayGoOn = (): boolean => !guard.draining && !guard.whyOver && consumer.isCurrent(work.channel);
     this.askGuard();
     this.counting = true;
+    if (!this.anyStarted) await Promise.race([guard.verify(), sleep(firstCountDelayMs)]);
     const count = await countAttempt(attempts, attemptId(work.message), mayGoOn);
     this.counting = false;
     work.attempts = count ?? 0;

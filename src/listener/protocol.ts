@@ -127,3 +127,7 @@ export interface ListenerLock {
 
 /** The watchdog's pipe in the listener process. */
 export const watchdogFd = 4;
+
+/** The pipe whose end tells the agent of a death; see death-notice.ts. There only when the argument says so. */
+export const deathNoticeFd = 5;
+export const deathNoticeArgument = '--death-notice';

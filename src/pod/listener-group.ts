@@ -13,8 +13,7 @@ export interface ListenerGroupEvents {
   /** The readiness of a lock in the current process changed. */
   readiness: [lock: string];
   /**
-   * The current process is gone. `spare` is the warm one that has taken its place, or `null`. Emitted after
-   * the kernel reaped the old one.
+   * The current process is gone: nothing of it runs any more. The warm spare, if there was one, has taken its place.
    */
   exit: [process: ListenerProcess, why: string];
   firstMessage: [process: ListenerProcess, lock: string, token: number, startedAt: number];
@@ -148,11 +147,12 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
     if (process !== this.currentProcess) return;
     this.currentProcess = this.spareProcess?.isAlive ? this.spareProcess : null;
     this.spareProcess = null;
+    // The spare first: all else can wait.
+    this.emit('exit', process, why);
     this.logger.warn(
       { listenerPid: process.pid, sparePid: this.currentProcess?.pid, reason: why },
       'listener process ended',
     );
-    this.emit('exit', process, why);
     for (const lock of this.init.locks) this.emit('readiness', lock.settings.name);
     if (this.currentProcess === null) this.restoreLater();
     else this.forkSpareLater();

@@ -1,16 +1,20 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { LockSettings } from '../config/config';
 import type { AgentMessage, DrainReport, ListenerMessage, ListenerStats } from '../listener/protocol';
-import { watchdogFd } from '../listener/protocol';
+import { deathNoticeArgument, deathNoticeFd, watchdogFd } from '../listener/protocol';
 import type { TraceContext } from '../../workflows/trace-context';
 import { encodeClear, encodeSet } from '../listener/watchdog-frames';
+import { dyingProcess, howItEnded } from './dying-process';
 import type { HolderChange } from './lock-store';
 
 /** A process that has not answered once by then will not. */
 const bootLimitMs = 30_000;
+/** Between looks at a process whose threads have not all ended yet; doubled each time. */
+const firstDyingLookMs = 1;
+const maxDyingLookMs = 16;
 
 export interface DrainOrder {
   lock: string;
@@ -34,7 +38,7 @@ export interface ListenerEvents {
   firstMessage: [lock: string, token: number, startedAt: number];
   halted: [lock: string, token: number, why: string];
   metrics: [snapshot: unknown];
-  /** Once, after the kernel has reaped the process: nothing of it runs any more. */
+  /** Once: no instruction of the process runs any more. The kernel may still be taking it apart. */
   exit: [why: string];
 }
 
@@ -44,7 +48,7 @@ export interface ListenerEvents {
  */
 export class ListenerProcess extends EventEmitter<ListenerEvents> {
   readonly pid: number;
-  /** Resolves with the reason once the process has exited. */
+  /** Resolves with the reason once nothing of the process runs any more. */
   readonly exited: Promise<string>;
   private readonly child: ChildProcess;
   private readonly watchdog: Writable;
@@ -66,10 +70,10 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
 
   constructor(init: ListenerInit) {
     super();
-    this.child = fork(join(__dirname, '..', 'listener', 'main.js'), [], {
+    this.child = fork(join(__dirname, '..', 'listener', 'main.js'), [deathNoticeArgument], {
       serialization: 'advanced',
       detached: true,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe', 'pipe'],
     });
     this.pid = this.child.pid ?? -1;
     this.watchdog = this.child.stdio[watchdogFd] as Writable;
@@ -88,9 +92,8 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
         resolve(why);
         this.emit('exit', why);
       };
-      this.child.once('exit', (code, signal) =>
-        gone(this.killReason ?? (signal ? `died of ${signal}` : `exited with code ${code}`)),
-      );
+      this.child.once('exit', (code, signal) => gone(this.killReason ?? howItEnded(code, signal)));
+      this.onDeathNotice((why) => gone(this.killReason ?? why));
       if (this.child.pid === undefined) setImmediate(() => gone('could not be forked'));
     });
     this.send({ kind: 'init', ...init });
@@ -235,6 +238,23 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
     const timer = setTimeout(() => void this.kill('did not quit'), graceMs);
     await this.exited;
     clearTimeout(timer);
+  }
+
+  /** Ten milliseconds and more before `exit`, where the process has been able to arrange for it. */
+  private onDeathNotice(dead: (why: string) => void): void {
+    const notice = (this.child.stdio as (Readable | undefined)[])[deathNoticeFd];
+    notice?.on('error', () => {}).resume();
+    notice?.once('close', () => this.lookForDeath(dead, firstDyingLookMs));
+  }
+
+  private lookForDeath(dead: (why: string) => void, againMs: number): void {
+    const { exitCode, signalCode } = this.child;
+    // Reaped: its pid may be another's by now.
+    if (exitCode !== null || signalCode !== null) return;
+    const dying = dyingProcess(this.pid);
+    if (dying.state === 'dead') dead(dying.why);
+    if (dying.state === 'dying')
+      setTimeout(() => this.lookForDeath(dead, Math.min(2 * againMs, maxDyingLookMs)), againMs);
   }
 
   private killGroup(): boolean {

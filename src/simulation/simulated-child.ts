@@ -92,7 +92,8 @@ export class SimulatedChild extends EventEmitter {
     this.watchdog.kill(why);
     const { world } = this.agent;
     world.groups.delete(this.pid);
-    world.transmit({ to: this.agent, minMs: 0.5, maxMs: 5 }, () => {
+    // Its death notice may overtake what it has sent; without one the agent waits for the kernel's report.
+    world.transmit({ to: this.agent, minMs: 0.05, maxMs: 5 }, () => {
       this.connected = false;
       this.emit('exit', null, 'SIGKILL');
     });

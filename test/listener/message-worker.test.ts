@@ -18,6 +18,7 @@ class Bench {
   readonly handled: string[] = [];
   readonly settled: string[] = [];
   readonly cleared: string[] = [];
+  reading: Promise<void> = Promise.resolve();
   counting: Promise<void> = Promise.resolve();
   counted = 0;
   readonly guard: Guard;
@@ -26,7 +27,7 @@ class Bench {
   constructor(concurrency: number, handler: (body: string) => Promise<void> | void = () => {}) {
     this.guard = new Guard({
       ...holder,
-      reader: { readHolder: () => Promise.resolve(holder) },
+      reader: { readHolder: () => this.reading.then(() => holder) },
       deadlineNs: process.hrtime.bigint() + 600_000_000_000n,
       marginMs: 1_000,
       verificationMaxAgeMs: 60_000,
@@ -109,6 +110,29 @@ test('others are worked on while a redelivered message is being counted, also wi
   expect(bench.worker.busy).toBe(0);
 });
 
+test('the first count of a tenure waits for the guard’s read, which etcd’s sync to disk would hold up', async () => {
+  const bench = new Bench(2);
+  let read!: () => void;
+  bench.reading = new Promise((resolve) => (read = resolve));
+  bench.deliver('old', true);
+  bench.deliver('new');
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(bench.counted).toBe(0);
+  // So that a drain waits for it all the same.
+  expect(bench.worker.busy).toBe(1);
+  read();
+  await eventually(() => expect(bench.handled.toSorted()).toEqual(['new', 'old']));
+  expect(bench.counted).toBe(1);
+});
+
+test('but not for long', async () => {
+  const bench = new Bench(1);
+  bench.reading = new Promise(() => {});
+  bench.deliver('old', true);
+  await eventually(() => expect(bench.counted).toBe(1));
+  expect(bench.handled).toEqual([]);
+});
+
 test('a redelivered message is not counted before a slot is free', async () => {
   let end!: () => void;
   const bench = new Bench(1, (body) =>
@@ -161,6 +185,7 @@ test('a drain that begins while one is being counted waits for the count, and gi
   const bench = new Bench(1);
   bench.counting = new Promise((resolve) => (count = resolve));
   bench.deliver('old', true);
+  await eventually(() => expect(bench.counted).toBe(1));
   bench.guard.draining = true;
   bench.worker.giveBack();
   await expect(bench.worker.idle(20)).resolves.toBe(false);

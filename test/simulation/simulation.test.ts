@@ -26,7 +26,7 @@ const found: [Weakness, { from: number; seeds: number; rule: RegExp }][] = [
   ['deadline from the answer', { from: 1, seeds: 200, rule: /fail-stop|one at a time/ }],
   ['unconfirmed extension', { from: 1, seeds: 100, rule: /fail-stop|one at a time/ }],
   ['hand-over without compares', { from: 1, seeds: 50, rule: /present holder|one at a time/ }],
-  ['settled by a read', { from: 1, seeds: 200, rule: /fail-stop|one at a time/ }],
+  ['settled by a read', { from: 1_000_000, seeds: 200, rule: /fail-stop|one at a time/ }],
   ['drain without waiting', { from: 1, seeds: 60, rule: /fail-stop|one at a time/ }],
   ['stale instructions obeyed', { from: 1, seeds: 20, rule: /a stale instruction changes nothing/ }],
 ];

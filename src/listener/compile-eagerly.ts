@@ -1,0 +1,4 @@
+import { compileEagerly } from '../eager-code';
+
+/** To be imported first. */
+compileEagerly();
