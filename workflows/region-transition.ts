@@ -37,12 +37,19 @@ const signals: ReadonlySet<RegionEvent['type']> = new Set([
   'malformed',
 ]);
 
-/** What a run that continues another has to ask anew: the former run's questions ended with it. */
-export function resume(former: RegionState): Transition {
-  const draft = new RegionDraft({ ...former, runs: former.runs + 1, beating: null });
+/**
+ * What a run that continues another has to ask anew: the former run's questions ended with it. `again`: it stands in for a run
+ * that began with the same state and was lost, so what is known is as old as that, and what was under way may have happened.
+ */
+export function resume(former: RegionState, at: number, again = false): Transition {
+  const runs = former.runs + 1;
+  // Above every number that the lost run may have used.
+  const seq = Math.max(former.seq, at);
+  const draft = new RegionDraft({ ...former, runs, seq, beating: null });
   for (const { pod } of former.pods) draft.stand(pod);
-  if (former.switch) draft.step();
-  return draft.note(`run ${former.runs + 1} goes on: ${former.why}`);
+  if (former.switch && again) draft.goTo('settle', 'the run that knew of it is lost: etcd is asked', at);
+  else if (former.switch) draft.step();
+  return draft.note(`run ${runs} goes on: ${former.why}`);
 }
 
 /** Never throws: an event that cannot be understood is noted, so that no task can wedge. */

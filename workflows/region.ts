@@ -42,6 +42,18 @@ import { checkedRegionInput, readSettings } from './workflow-input';
 const { tracing } = proxySinks<TraceSinks>();
 
 /**
+ * What comes of it in the history, about. Counted here because `workflowInfo().historyLength` need not be the same again when
+ * the run is replayed: the SDK takes a workflow task in which nothing was decided and the one right behind it for one. A refused
+ * update can leave such a task, and the run would then end sooner than it did.
+ */
+const eventsOf = {
+  /** A signal, a fired timer or an activity's end, and its workflow task. */
+  happening: 4,
+  /** An activity, scheduled and started, and what shows its outcome. */
+  effect: 3,
+} as const;
+
+/**
  * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
  * decide, and carries out what it decided; the answers come back through the same inbox. Everything it knows
  * is in `state`, so that continuing as new loses nothing.
@@ -49,10 +61,16 @@ const { tracing } = proxySinks<TraceSinks>();
 export async function regionWorkflow(given: RegionInput): Promise<void> {
   let input = checkedRegionInput(given);
   const { lock, region } = input;
-  let state = input.state ?? initialState(lock, region, workflowInfo().runStartTime.getTime());
+  const startedAt = workflowInfo().runStartTime.getTime();
+  const { attempt, lastFailure } = workflowInfo();
+  const again = attempt > 1;
+  // What was still to be looked at when a lost run began has been looked at.
+  const former = again && input.state ? { ...input.state, inbox: [] } : input.state;
+  let state = former ?? initialState(lock, region, startedAt);
   let shown = '';
   /** The run is about to end: nobody may wait in it any more. */
   let closing = false;
+  let length = 0;
 
   const push = (happening: Happening): void => {
     state.inbox.push({ ...happening, at: Date.now() });
@@ -73,6 +91,7 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
     const context = { lock, region, phase: state.phase, token: state.tenure?.token, pod: state.tenure?.pod };
     if (next.decisive) log.info(next.why, context);
     else log.debug(next.why, context);
+    length += eventsOf.happening + eventsOf.effect * next.effects.length;
     return next.effects.map(async (effect) => {
       const beat = state.beat?.outcome ?? 'none yet';
       const happening = await carryOut(effect, input, beat, switchTrace(effect, state));
@@ -105,10 +124,11 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
     const summary = `beat after ${state.beat?.outcome ?? 'the start of the tenure'}`.slice(0, 200);
     if (waitMs === 0 || !(await condition(woken, waitMs, { summary }))) push({ type: 'beat-due' });
   };
-  const isLong = (): boolean =>
-    workflowInfo().historyLength > input.settings.historyLimit || workflowInfo().continueAsNewSuggested;
+  const isLong = (): boolean => length > input.settings.historyLimit || workflowInfo().continueAsNewSuggested;
 
-  if (input.state) void follow(resume(state));
+  if (again)
+    log.warn('begins again: the run before could not go on', { lock, region, why: lastFailure?.message });
+  if (former) void follow(resume(state, startedAt, again));
   try {
     for (;;) {
       while (state.inbox.length > 0) takeOne();

@@ -15,7 +15,7 @@ const spec = {
   },
   notes:
     'Needs no server. Exit code 1 when this version would decide otherwise than a recorded one, or nothing is there:\n' +
-    'workflows that run now would come to a halt under it.',
+    'workflows that run now would begin again (regions) or come to a halt under it.',
 } as const satisfies CommandSpec;
 
 export const run = (argv: string[]): Promise<number> => runParsed(spec, argv, work);

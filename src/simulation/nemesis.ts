@@ -241,7 +241,10 @@ export const faults: Record<string, Fault> = {
   'temporal away': ({ temporal, world }) => {
     const ms = world.between(200, 8_000);
     temporal.outage(ms);
-    return `for ${Math.round(ms)} ms`;
+    if (ms < 5_000) return `for ${Math.round(ms)} ms`;
+    const lost = world.pick([...temporal.workflows.values()]);
+    lost.loseRun();
+    return `for ${Math.round(ms)} ms, and the run of ${lost.region} is lost`;
   },
   'step wall clock': ofPod((site, pod) => {
     const ms = site.world.between(-60_000, 60_000);

@@ -64,11 +64,14 @@ export class SimulatedWorkflow implements WorkflowPort {
   conditionsMet = 0;
   readonly info: WorkflowPort['info'] = {
     runStartTime: new Date(0),
-    historyLength: 0,
+    attempt: 1,
     continueAsNewSuggested: false,
   };
 
   readonly region: string;
+  /** What the present run was given. */
+  private given: string;
+  private readonly activities = new Set<OpenActivity>();
 
   constructor(
     private readonly temporal: SimulatedTemporal,
@@ -86,11 +89,20 @@ export class SimulatedWorkflow implements WorkflowPort {
         world.runReactions();
       }
     };
+    this.given = JSON.stringify(input);
     world.enter(this.process, () => this.begin(input));
   }
 
+  /** The present run cannot be replayed, and the server begins another one with what it was given. */
+  loseRun(): void {
+    this.info.attempt += 1;
+    this.info.continuedFromExecutionRunId = 'the lost run';
+    for (const activity of this.activities) activity.close();
+    this.activities.clear();
+    this.temporal.world.enter(this.process, () => this.begin(JSON.parse(this.given) as RegionInput));
+  }
+
   signal(name: string, payload: unknown): void {
-    this.info.historyLength += 1;
     this.handlers.get(name)?.(payload);
   }
 
@@ -99,16 +111,16 @@ export class SimulatedWorkflow implements WorkflowPort {
   }
 
   execute(activity: string, input: unknown, options: ActivityOptions): Promise<unknown> {
-    this.info.historyLength += 3;
     return new Promise((resolve, reject) => {
       const { temporal, process } = this;
-      new OpenActivity(temporal, process, activity, input, options, resolve, reject).begin();
+      const open = new OpenActivity(temporal, process, activity, input, options, resolve, reject);
+      this.activities.add(open);
+      open.begin();
     });
   }
 
   private begin(input: RegionInput): void {
     this.info.runStartTime = new Date();
-    this.info.historyLength = 0;
     this.handlers.clear();
     this.conditions.clear();
     regionWorkflow(input).catch((error: unknown) => {
@@ -116,7 +128,9 @@ export class SimulatedWorkflow implements WorkflowPort {
         const run = error.input as RegionInput;
         this.info.continuedFromExecutionRunId = 'the run before';
         // As its converter would: no object is shared between two runs.
-        this.begin({ ...run, ...(run.state && { state: structuredClone(run.state) }) });
+        this.given = JSON.stringify(run);
+        this.info.attempt = 1;
+        this.begin(JSON.parse(this.given) as RegionInput);
       } else this.process.world.failed(error);
     });
   }
@@ -231,9 +245,14 @@ class OpenActivity {
 
   private end(settle: () => void): void {
     if (!this.isOpen) return;
+    this.close();
+    settle();
+  }
+
+  /** Its answer is not wanted any more; the worker hears of that with its next heartbeat. */
+  close(): void {
     this.isOpen = false;
     for (const timer of this.timers) clearTimeout(timer);
     if (this.heartbeat) clearTimeout(this.heartbeat);
-    settle();
   }
 }

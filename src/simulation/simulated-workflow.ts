@@ -23,7 +23,7 @@ export interface WorkflowPort {
   conditionsMet: number;
   readonly info: {
     runStartTime: Date;
-    historyLength: number;
+    attempt: number;
     continueAsNewSuggested: boolean;
     continuedFromExecutionRunId?: string;
   };

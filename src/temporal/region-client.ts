@@ -99,6 +99,8 @@ export class RegionClient implements RegionWorkflows {
           workflowIdReusePolicy: 'ALLOW_DUPLICATE',
           // A pod that dies with a task in its hands must not hold the workflow up for ten seconds.
           workflowTaskTimeout: 2_000,
+          // For a run that cannot be replayed; what it knows is in etcd, too.
+          retry: { initialInterval: 1_000, backoffCoefficient: 2, maximumInterval: 60_000 },
           staticSummary: `${lock} in ${region}`,
         }),
       );

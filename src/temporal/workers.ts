@@ -123,6 +123,8 @@ async function createWorkers(
       ...deploymentOf(config),
       reuseV8Context: true,
       ...unlimitedCalls,
+      // Its tasks would fail for ever, and nobody could switch: the run ends instead, and the server begins another one.
+      workflowFailureErrorTypes: { '*': [], regionWorkflow: ['NondeterminismError'] },
       // A killed pod's workflows wait so long before another pod takes them; ten seconds by default.
       stickyQueueScheduleToStartTimeout: 1_000,
     }),

@@ -57,7 +57,7 @@ it('whatever happens, also what cannot be understood: no error, and the state ho
         ({ state } = next);
         expect(JSON.parse(JSON.stringify(state))).toMatchObject({ lock, region });
       });
-      resume(state);
+      for (const again of [false, true]) check(state, resume(state, 2_000, again));
     }),
     fuzzRuns(300),
   );

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { temporal } from '@temporalio/proto';
 import { Worker } from '@temporalio/worker';
 import pino from 'pino';
@@ -5,8 +6,9 @@ import type { Config } from '../../src/config/config';
 import { type DevStack, startDevStack } from '../../src/dev/dev-stack';
 import { connectClient, connectTemporal } from '../../src/temporal/connection';
 import { runWorkers } from '../../src/temporal/workers';
+import { workflowBundlePath } from '../../src/temporal/workflow-bundle';
 import { version } from '../../src/version';
-import { podQueue, regionWorkflowId } from '../../workflows/contract';
+import { podQueue, type RegionStatus, regionWorkflowId } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
 import { FakeOperator } from '../workflows/fake-operator';
 import { FakePod, FakeTruth } from '../workflows/fake-pod';
@@ -22,11 +24,16 @@ afterAll(() => stack.stop());
 const region = 'east';
 
 /** The workers of a pod whose activities are made up, and a client. `deployment`: as in the configuration. */
-async function startPod(lock: string, pod: string, deployment?: string) {
+async function startPod(
+  lock: string,
+  pod: string,
+  deployment?: string,
+  { historyLimit = 10_000, truth = new FakeTruth() } = {},
+) {
   const timings = {
     beatMs: 1_000,
     drainLimitMs: 1_000,
-    historyLimit: 10_000,
+    historyLimit,
     minSwitchIntervalMs: 0,
     hooks: [],
   };
@@ -34,7 +41,6 @@ async function startPod(lock: string, pod: string, deployment?: string) {
     temporal: { address: stack.temporalAddress, ...(deployment !== undefined && { deployment }) },
     locks: [{ name: lock, ...timings }],
   } as unknown as Config;
-  const truth = new FakeTruth();
   const activities = new FakePod(lock, region, pod, truth);
   const queue = podQueue(region, pod);
   const client = await connectClient(config);
@@ -85,6 +91,62 @@ it("a pod that was frozen in a workflow task does not die of the SDK's time limi
   pod.end();
   await workers.shutdown();
   await client.close();
+});
+
+it('a region workflow that cannot be replayed is replaced by the server, and knows what it knew', async () => {
+  const lock = 'lost';
+  const { config, truth, pod, queue, client, workers, phaseIs } = await startPod(lock, 'p4', undefined, {
+    historyLimit: 200,
+  });
+  await client.start(lock, region);
+  await client.podReady(lock, region, { pod: 'p4', queue });
+  const { token } = truth.give(pod);
+  await phaseIs('active');
+  const statusOf = async (): Promise<RegionStatus> => (await client.status(lock, region)) as RegionStatus;
+  // In a run that continues another one, whose end must not lose it the server's promise to begin again.
+  await eventually(async () => {
+    await client.tenureEnded(lock, region, { pod: 'p4', token: 1, why: 'long ago' });
+    expect(await statusOf()).toMatchObject({ runs: 2 });
+  }, 60_000);
+  const beats = (): number => pod.callsOf('renewLease').length;
+  const before = beats();
+  await eventually(() => expect(beats()).toBeGreaterThan(before + 1));
+  pod.end();
+  await workers.shutdown();
+
+  const raw = await connectTemporal(config);
+  const workflowId = regionWorkflowId(lock, region);
+  const lost = await raw.workflow.getHandle(workflowId).describe();
+  const code = readFileSync(workflowBundlePath, 'utf8');
+  const changed = code.replaceAll('.renewLease({', '.inspectLock({');
+  expect(changed).not.toBe(code);
+  const create = Worker.create.bind(Worker);
+  jest
+    .spyOn(Worker, 'create')
+    .mockImplementation((options) =>
+      create(options.workflowBundle ? { ...options, workflowBundle: { code: changed } } : options),
+    );
+  const next = await startPod(lock, 'p5', undefined, { truth });
+  try {
+    truth.give(next.pod);
+    await eventually(async () => {
+      // As every pod does that is not asked to stand.
+      await client.podReady(lock, region, { pod: 'p5', queue: next.queue });
+      await new Promise((done) => setTimeout(done, 1_000));
+      const { tenure, pods } = await statusOf();
+      expect(tenure?.token).toBe(token + 10);
+      expect(pods.map((each) => each.pod)).toEqual(['p4', 'p5']);
+    }, 60_000);
+    const { events } = await raw.workflow.getHandle(workflowId, lost.runId).fetchHistory();
+    expect(events?.at(-1)?.workflowExecutionFailedEventAttributes?.failure?.message).toContain(
+      'Nondeterminism error',
+    );
+  } finally {
+    jest.restoreAllMocks();
+    next.pod.end();
+    await next.workers.shutdown();
+    await Promise.all([client.close(), next.client.close(), raw.connection.close()]);
+  }
 });
 
 it('with a deployment, region workflows go on with its current version, on whose word alone', async () => {

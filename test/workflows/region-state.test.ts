@@ -454,7 +454,18 @@ describe('a planned switch', () => {
     it('goes on waiting in a run that continues this one', () => {
       const { state } = tell(...active, asked('s1'), guarded({ approvalWithinMs: 60_000 }));
       expect(mayContinueAsNew(state)).toBe(true);
-      expect(resume(state).effects).toContainEqual({ type: 'approval-timer', switchId: 's1', until: 61_004 });
+      expect(resume(state, 0).effects).toContainEqual({
+        type: 'approval-timer',
+        switchId: 's1',
+        until: 61_004,
+      });
+    });
+
+    it('is not asked for again in a run that stands in for a lost one: it may have been given', () => {
+      const { state } = tell(...active, asked('s1'), guarded({ approvalWithinMs: 60_000 }));
+      const next = resume(state, 0, true);
+      expect(kinds(next.effects)).toEqual(['stand', 'stand', 'inspect']);
+      expect(next.state.switch).toMatchObject({ request: { switchId: 's1' }, step: 'settle' });
     });
 
     it('drains when every hook has answered, and stops when one vetoes', () => {
@@ -676,13 +687,19 @@ it('keeps the newest receipts, attempts, switches and pods, up to their limits',
 
 it('a continued run asks every pod again and keeps counting', () => {
   const { state } = tell(ready('p1'), ready('p2'), won('p2', 7));
-  const next = resume(JSON.parse(JSON.stringify(state)) as RegionState);
+  const next = resume(JSON.parse(JSON.stringify(state)) as RegionState, 0);
   expect(kinds(next.effects)).toEqual(['stand', 'stand']);
   expect(next.effects).toMatchObject([
     { afterToken: 7, seq: state.seq + 1 },
     { afterToken: 7, seq: state.seq + 2 },
   ]);
   expect(next.state.runs).toBe(2);
+});
+
+it('a run that begins again asks with numbers above those of the lost one', () => {
+  const { state } = tell(ready('p1'), won('p1', 7));
+  const later = state.seq + 1_000;
+  expect(resume(state, later, true).effects).toMatchObject([{ type: 'stand', seq: later + 1 }]);
 });
 
 function isLiveQuestion({ pods }: RegionState, pod: string, effect: RegionEffect): boolean {
