@@ -141,6 +141,13 @@ it('a region workflow that cannot be replayed is replaced by the server, and kno
     expect(events?.at(-1)?.workflowExecutionFailedEventAttributes?.failure?.message).toContain(
       'Nondeterminism error',
     );
+    // Continued again it is a run like any other, which forgets nothing that was sent to it.
+    await eventually(async () => {
+      await client.tenureEnded(lock, region, { pod: 'p5', token: 1, why: 'long ago' });
+      expect(await statusOf()).toMatchObject({ runs: 3 });
+    }, 60_000);
+    const present = await raw.workflow.getHandle(workflowId).fetchHistory();
+    expect(present.events?.[0]?.workflowExecutionStartedEventAttributes?.attempt).toBe(1);
   } finally {
     jest.restoreAllMocks();
     next.pod.end();
