@@ -22,7 +22,7 @@ import {
   tenureEndedSignal,
   type TraceSinks,
 } from './contract';
-import { carryOut } from './region-effects';
+import { carryOut, sound } from './region-effects';
 import type { Happening } from './region-event';
 import { initialState, mayContinueAsNew, type Transition } from './region-state';
 import { endedSwitch, switchTrace } from './switch-trace';
@@ -42,18 +42,6 @@ import { checkedRegionInput, readSettings } from './workflow-input';
 const { tracing } = proxySinks<TraceSinks>();
 
 /**
- * What comes of it in the history, about. Counted here because `workflowInfo().historyLength` need not be the same again when
- * the run is replayed: the SDK takes a workflow task in which nothing was decided and the one right behind it for one. A refused
- * update can leave such a task, and the run would then end sooner than it did.
- */
-const eventsOf = {
-  /** A signal, a fired timer or an activity's end, and its workflow task. */
-  happening: 4,
-  /** An activity, scheduled and started, and what shows its outcome. */
-  effect: 3,
-} as const;
-
-/**
  * One lock in one region, for ever. Takes one event after the other from the inbox, lets the state machine
  * decide, and carries out what it decided; the answers come back through the same inbox. Everything it knows
  * is in `state`, so that continuing as new loses nothing.
@@ -70,7 +58,6 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
   let shown = '';
   /** The run is about to end: nobody may wait in it any more. */
   let closing = false;
-  let length = 0;
 
   const push = (happening: Happening): void => {
     state.inbox.push({ ...happening, at: Date.now() });
@@ -91,10 +78,10 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
     const context = { lock, region, phase: state.phase, token: state.tenure?.token, pod: state.tenure?.pod };
     if (next.decisive) log.info(next.why, context);
     else log.debug(next.why, context);
-    length += eventsOf.happening + eventsOf.effect * next.effects.length;
     return next.effects.map(async (effect) => {
       const beat = state.beat?.outcome ?? 'none yet';
-      const happening = await carryOut(effect, input, beat, switchTrace(effect, state));
+      const answer = await carryOut(effect, input, beat, switchTrace(effect, state));
+      const happening = answer && sound(effect, answer);
       if (happening) push(happening);
     });
   };
@@ -124,7 +111,8 @@ export async function regionWorkflow(given: RegionInput): Promise<void> {
     const summary = `beat after ${state.beat?.outcome ?? 'the start of the tenure'}`.slice(0, 200);
     if (waitMs === 0 || !(await condition(woken, waitMs, { summary }))) push({ type: 'beat-due' });
   };
-  const isLong = (): boolean => length > input.settings.historyLimit || workflowInfo().continueAsNewSuggested;
+  const isLong = (): boolean =>
+    workflowInfo().historyLength > input.settings.historyLimit || workflowInfo().continueAsNewSuggested;
 
   if (again)
     log.warn('begins again: the run before could not go on', { lock, region, why: lastFailure?.message });

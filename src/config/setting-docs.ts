@@ -199,7 +199,7 @@ export const lockDocs: Record<string, SettingDoc> = {
   },
   historyLimit: {
     meaning:
-      'the workflow continues as new above about this many events: a pod that takes it over reads them all first, within two seconds, at about 0.8 ms each on an idle processor',
+      'the workflow continues as new above this many events: a pod that takes it over reads them all first, within two seconds, at about 0.8 ms each on an idle processor',
     unit: 'events',
   },
   'drill.objectiveMs': {

@@ -64,6 +64,7 @@ export class SimulatedWorkflow implements WorkflowPort {
   conditionsMet = 0;
   readonly info: WorkflowPort['info'] = {
     runStartTime: new Date(0),
+    historyLength: 0,
     attempt: 1,
     continueAsNewSuggested: false,
   };
@@ -103,6 +104,7 @@ export class SimulatedWorkflow implements WorkflowPort {
   }
 
   signal(name: string, payload: unknown): void {
+    this.info.historyLength += 1;
     this.handlers.get(name)?.(payload);
   }
 
@@ -111,6 +113,7 @@ export class SimulatedWorkflow implements WorkflowPort {
   }
 
   execute(activity: string, input: unknown, options: ActivityOptions): Promise<unknown> {
+    this.info.historyLength += 3;
     return new Promise((resolve, reject) => {
       const { temporal, process } = this;
       const open = new OpenActivity(temporal, process, activity, input, options, resolve, reject);
@@ -121,6 +124,7 @@ export class SimulatedWorkflow implements WorkflowPort {
 
   private begin(input: RegionInput): void {
     this.info.runStartTime = new Date();
+    this.info.historyLength = 0;
     this.handlers.clear();
     this.conditions.clear();
     regionWorkflow(input).catch((error: unknown) => {

@@ -24,6 +24,7 @@ export interface WorkflowPort {
   readonly info: {
     runStartTime: Date;
     attempt: number;
+    historyLength: number;
     continueAsNewSuggested: boolean;
     continuedFromExecutionRunId?: string;
   };

@@ -3,7 +3,6 @@ import type {
   AwaitTenureInput,
   DrainAndHandOverInput,
   HandOverOutcome,
-  RegionStatus,
   TenureInput,
 } from '../../workflows/contract';
 import { eventually } from '../support/eventually';
@@ -335,21 +334,6 @@ describe('signals', () => {
     await fixture.record('continue-as-new', { runId: first.runId });
     await fixture.record('continued');
   });
-});
-
-it('a region that mostly hears of what does not concern it continues as new, too', async () => {
-  const { client, lock, east } = await given({ historyLimit: 100 });
-  await client.start(lock, east);
-  const first = await fixture.handle().describe();
-  const pod = await fixture.pod('e1');
-  const ignored = async (): Promise<RegionStatus> => {
-    await client.tenureEnded(lock, east, { pod: pod.pod, token: 1, why: 'long ago' });
-    return fixture.status();
-  };
-  for (let n = 0; n < 18; n += 1) await ignored();
-  await fixture.pod('e2');
-  await eventually(async () => expect((await ignored()).runs).toBeGreaterThan(1));
-  await fixture.record('ignored', { runId: first.runId });
 });
 
 it('a pod that refuses to stand is asked ever more rarely', async () => {
