@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { DevStack } from '../dev/dev-stack';
+import { processStat } from '../process-stat';
 
 /** Of /proc/<pid>/stat; fixed by the kernel's interface to programs on every architecture that Node runs on. */
 const ticksPerSecond = 100;
@@ -16,9 +17,8 @@ export interface ProcessReading {
 /** `null` when the process is gone, and without /proc. */
 export function readProcess(pid: number): ProcessReading | null {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // After the program's name in parentheses, which may itself contain spaces: state is field 3, utime 14, stime 15.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const fields = processStat(`/proc/${pid}`);
+    // Fields 14 and 15: utime, stime.
     const ticks = Number(fields[11]) + Number(fields[12]);
     return { cpuSeconds: ticks / ticksPerSecond, memoryMb: memoryKb(pid) / 1024 };
   } catch {

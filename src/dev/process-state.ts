@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { processStat } from '../process-stat';
 
 const hasProc = existsSync('/proc/self/stat');
 
@@ -57,10 +58,9 @@ function allPids(): number[] {
 
 function readStat(pid: number): Stat | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is the program's name in parentheses, which may itself contain spaces and parentheses.
-    const [state = '', , group = ''] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    const startTime = text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const stat = processStat(`/proc/${pid}`);
+    const [state = '', , group = ''] = stat;
+    const startTime = stat[19] ?? '';
     return { state, group: Number(group), startTime };
   } catch {
     return undefined; // No such process.

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
+import { processStat } from '../process-stat';
 
 /** In the ninth field of `/proc/<pid>/stat`: the thread never returns from the kernel (`PF_EXITING`, linux/sched.h). */
 const exitingFlag = 0x4;
@@ -20,7 +21,7 @@ export type Dying =
  */
 export function dyingProcess(pid: number): Dying {
   try {
-    const main = statOf(`/proc/${pid}`);
+    const main = processStat(`/proc/${pid}`);
     if (!isExiting(main)) return { state: 'alive' };
     const threads = readdirSync(`/proc/${pid}/task`);
     if (!threads.every((tid) => hasEnded(`/proc/${pid}/task/${tid}`))) return { state: 'dying' };
@@ -31,12 +32,6 @@ export function dyingProcess(pid: number): Dying {
   }
 }
 
-/** From the third field on: the second is a name that may hold anything. */
-function statOf(folder: string): string[] {
-  const text = readFileSync(`${folder}/stat`, 'latin1');
-  return text.slice(text.lastIndexOf(')') + 2).split(' ');
-}
-
 function isExiting(stat: string[]): boolean {
   return (Number(stat[flagsField]) & exitingFlag) !== 0;
 }
@@ -44,7 +39,7 @@ function isExiting(stat: string[]): boolean {
 function hasEnded(folder: string): boolean {
   let stat: string[];
   try {
-    stat = statOf(folder);
+    stat = processStat(folder);
   } catch (error) {
     // ESRCH: it went between the opening and the reading.
     const { code } = error as NodeJS.ErrnoException;
