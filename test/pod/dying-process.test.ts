@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -67,6 +67,18 @@ describe('a process that dies', () => {
     await exited;
     // Whose pid it is now, nobody knows.
     expect(dyingProcess(child.pid)).toEqual({ state: 'alive' });
+  });
+
+  test('is not dead while one of its threads is still at work', async () => {
+    // Ends the main thread alone, which Node cannot.
+    const exit = { x64: 60, arm64: 93 }[process.arch as string];
+    const script = `use threads; threads->create(sub { select(undef, undef, undef, 0.01) while 1 }); syscall(${exit}, 0)`;
+    const child = spawn('perl', ['-e', script], { stdio: ['ignore', 'inherit', 'inherit'] });
+    children.push({ kill: () => child.kill('SIGKILL') });
+    await eventually(() => expect(dyingProcess(child.pid!)).toEqual({ state: 'dying' }));
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
   });
 
   test('says the code with which it ended', async () => {

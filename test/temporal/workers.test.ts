@@ -137,6 +137,10 @@ it('a region workflow that cannot be replayed is replaced by the server, and kno
       expect(tenure?.token).toBe(token + 10);
       expect(pods.map((each) => each.pod)).toEqual(['p4', 'p5']);
     }, 60_000);
+    // A pod refuses what is older than what it has been asked before.
+    const seqs = (asked: FakePod, method: 'renewLease' | 'awaitTenure'): number[] =>
+      asked.callsOf<{ seq: number }>(method).map(({ seq }) => seq);
+    expect(Math.min(...seqs(next.pod, 'awaitTenure'))).toBeGreaterThan(Math.max(...seqs(pod, 'renewLease')));
     const { events } = await raw.workflow.getHandle(workflowId, lost.runId).fetchHistory();
     expect(events?.at(-1)?.workflowExecutionFailedEventAttributes?.failure?.message).toContain(
       'Nondeterminism error',
