@@ -18,7 +18,7 @@ interface Stat {
  */
 export function startTimeOf(pid: number): string | undefined {
   if (!hasProc) return startTimeFromPs(pid);
-  const stat = readStat(pid);
+  const stat = readStat(`/proc/${pid}`);
   return stat === undefined || isDead(stat) ? undefined : stat.startTime;
 }
 
@@ -27,11 +27,20 @@ export function isRunning(pid: number): boolean {
   return startTimeOf(pid) !== undefined;
 }
 
+/** Whether no thread of it runs any more, after SIGSTOP. Without /proc that cannot be seen, and is taken for granted. */
+export function isStopped(pid: number): boolean {
+  if (!hasProc) return true;
+  return readdirSync(`/proc/${pid}/task`).every((tid) => {
+    const thread = readStat(`/proc/${pid}/task/${tid}`);
+    return thread === undefined || thread.state === 'T' || isDead(thread);
+  });
+}
+
 /** The processes of a process group that still run. Without /proc only its leader is looked at. */
 export function groupMembers(group: number): number[] {
   if (!hasProc) return isRunning(group) ? [group] : [];
   return allPids().filter((pid) => {
-    const stat = readStat(pid);
+    const stat = readStat(`/proc/${pid}`);
     return stat !== undefined && stat.group === group && !isDead(stat);
   });
 }
@@ -56,14 +65,14 @@ function allPids(): number[] {
     .map(Number);
 }
 
-function readStat(pid: number): Stat | undefined {
+function readStat(folder: string): Stat | undefined {
   try {
-    const stat = processStat(`/proc/${pid}`);
+    const stat = processStat(folder);
     const [state = '', , group = ''] = stat;
     const startTime = stat[19] ?? '';
     return { state, group: Number(group), startTime };
   } catch {
-    return undefined; // No such process.
+    return undefined; // No such process or thread.
   }
 }
 

@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { groupMembers } from './process-state';
+import { groupMembers, isStopped } from './process-state';
 import type { Reaper } from './reaper';
 
 /** What to execute. `program` must become the server itself: its pid is the one that is paused and killed. */
@@ -123,9 +123,14 @@ export abstract class Server {
     if (this.child !== undefined) throw new Error(`${this.serverName} (pid ${this.pid}) survived SIGKILL`);
   }
 
-  /** Freezes the server (SIGSTOP): it keeps its connections and answers nothing. */
-  pause(): void {
+  /**
+   * Freezes the server (SIGSTOP): it keeps its connections and answers nothing. Resolves when its last thread has
+   * stopped, which on a busy machine is some time after the signal.
+   */
+  async pause(): Promise<void> {
     this.signal('SIGSTOP');
+    const giveUpAt = Date.now() + STOP_LIMIT_MS;
+    while (!isStopped(this.pid) && Date.now() < giveUpAt) await sleep(1);
   }
 
   /** Ends a {@link pause}. */

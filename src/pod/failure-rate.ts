@@ -19,19 +19,17 @@ export class FailureRate {
   /** `limit` is asked at each look: it may change while the pod runs. */
   constructor(private readonly limit: () => number) {}
 
-  /** `atMs` of the monotonic clock. Counts that have gone back are another process's. */
+  /** From here on it counts: a tenure begins in a process that has `counted` this, or its hand-over was refused. */
+  begin({ processed, failed }: Counted, atMs: number): void {
+    this.readings = [{ processed, failed, atMs }];
+  }
+
+  /** `atMs` of the monotonic clock. */
   note({ processed, failed }: Counted, atMs: number): void {
-    const last = this.readings.at(-1);
-    if (last && (processed < last.processed || failed < last.failed)) this.readings = [];
     this.readings = [
       ...this.readings.filter((each) => atMs - each.atMs <= windowMs),
       { processed, failed, atMs },
     ];
-  }
-
-  /** Begins anew: a hand-over that is refused is not tried again at once. */
-  forget(): void {
-    this.readings = [];
   }
 
   /** Why the lock should go elsewhere, or `null`. */

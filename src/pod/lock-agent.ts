@@ -317,6 +317,7 @@ export class LockAgent {
       this.takeOver.began(holder.token, receipt),
     );
     this.tenureNow = running;
+    this.failures.begin(process.statsOf(this.lock) ?? { processed: 0, failed: 0 }, performance.now());
     const { consuming, firstMessageAt } = this.preparation.take(process, holder.token);
     running.consuming = consuming;
     if (consuming) this.noteWorking(running);
@@ -537,7 +538,7 @@ export class LockAgent {
     this.failures.note(stats, performance.now());
     const { why } = this.failures;
     if (why === null) return;
-    this.failures.forget();
+    this.failures.begin(stats, performance.now());
     await this.handOver.toHealthy(running, why);
   }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startDevStack, type DevStack } from '../../src/dev/dev-stack';
 import { isFree } from '../../src/dev/free-port';
-import { isRunning, pidsWithEnvironment } from '../../src/dev/process-state';
+import { isRunning, isStopped, pidsWithEnvironment } from '../../src/dev/process-state';
 import { eventually } from '../support/eventually';
 
 const stacks: DevStack[] = [];
@@ -51,7 +51,8 @@ test('etcd can be frozen, thawed, killed and restarted with its port and data', 
   const member = stack.etcd.member(0);
   await etcdCall(member.address, 'put', { key: base64('k'), value: base64('v') });
 
-  member.pause();
+  await member.pause();
+  expect(isStopped(member.pid)).toBe(true);
   await expect(etcdCall(member.address, 'range', { key: base64('k') }, 500)).rejects.toThrow(
     /timeout|aborted/,
   );
@@ -73,7 +74,7 @@ test('a frozen server can be stopped', async () => {
   const stack = await started({ servers: ['etcd'] });
   const member = stack.etcd.member(0);
   const { pid } = member;
-  member.pause();
+  await member.pause();
   await member.stop();
   expect(isRunning(pid)).toBe(false);
 });

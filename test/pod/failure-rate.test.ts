@@ -5,7 +5,11 @@ const rateOf = (
   ...readings: [processed: number, failed: number, atMs: number][]
 ): string | null => {
   const rate = new FailureRate(() => limit);
-  for (const [processed, failed, atMs] of readings) rate.note({ processed, failed }, atMs);
+  const [first, ...others] = readings.map(
+    ([processed, failed, atMs]) => [{ processed, failed }, atMs] as const,
+  );
+  if (first) rate.begin(...first);
+  for (const each of others) rate.note(...each);
   return rate.why;
 };
 
@@ -49,15 +53,19 @@ test.each<[string, number, [number, number, number][]]>([
       [500, 100, 62_000],
     ],
   ],
-  [
-    'counts of another process',
-    0.1,
-    [
-      [900, 5, 0],
-      [0, 100, 1_000],
-    ],
-  ],
   ['one reading', 0.1, [[0, 100, 0]]],
 ])('%s is none', (_, limit, readings) => {
   expect(rateOf(limit, ...readings)).toBeNull();
+});
+
+test('a new tenure counts from its beginning, in another process or the same', () => {
+  const rate = new FailureRate(() => 0.1);
+  rate.begin({ processed: 900, failed: 100 }, 0);
+  rate.note({ processed: 900, failed: 119 }, 1_000);
+  rate.begin({ processed: 0, failed: 0 }, 2_000);
+  expect(rate.why).toBeNull();
+  rate.note({ processed: 0, failed: 19 }, 3_000);
+  expect(rate.why).toBeNull();
+  rate.note({ processed: 0, failed: 20 }, 4_000);
+  expect(rate.why).toContain('20 of 20');
 });

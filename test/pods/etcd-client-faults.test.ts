@@ -58,7 +58,7 @@ test('every request to a frozen etcd ends as unknown within its bound, and works
     trimReceipts: () => store.trimReceipts(1),
     readHolder: () => new GuardReader(client).readHolder(fixture.lock),
   };
-  stack.etcd.member(0).pause();
+  await stack.etcd.member(0).pause();
   for (const [name, request] of Object.entries(requests)) {
     const began = performance.now();
     const error: unknown = await request().catch((e: unknown) => e);
@@ -78,7 +78,7 @@ test('the watch survives a freeze and a restart, and reports each return', async
   const told = (what: string, since: number) => eventually(what, () => hints.length > since, backMs);
   await told('the first hint', 0);
 
-  stack.etcd.member(0).pause();
+  await stack.etcd.member(0).pause();
   await new Promise((resolve) => setTimeout(resolve, 2_500));
   let before = hints.length;
   stack.etcd.member(0).resume();
@@ -103,7 +103,7 @@ test('a frozen member of three costs at most one request, and the watch leaves i
   const watcher = fixture.other(stack.etcdAddresses, timeoutMs);
   const watch = watcher.store.watch((hint) => hints.push(hint));
   await eventually('the first hint', () => hints.length > 0);
-  stack.etcd.member(0).pause();
+  await stack.etcd.member(0).pause();
   // A first request at a frozen member takes half of its time before the next member is asked.
   const askedAtOnce = async (): Promise<boolean> => {
     const began = performance.now();
@@ -174,7 +174,7 @@ test('a member that has lost its cluster gives the guard’s session no answer, 
   const session = new RangeSession({ endpoints: [stack.etcdAddresses[2] as string] }, timeoutMs);
   const frame = RangeSession.request(Buffer.from(fixture.keys.holder));
   await eventually('the member answers', async () => (await session.read(frame)) === null);
-  for (const index of [0, 1]) stack.etcd.member(index).pause();
+  for (const index of [0, 1]) await stack.etcd.member(index).pause();
   expect(await session.read(frame)).toBeUndefined();
   for (const index of [0, 1]) stack.etcd.member(index).resume();
   await eventually('the member answers again', async () => (await session.read(frame)) === null);

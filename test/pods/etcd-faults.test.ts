@@ -70,7 +70,7 @@ test('etcd frozen past the TTL: the listener is dead by its deadline, and the po
   await bringUp({ members: 1, lockSettings: { leaseTtlMs, deadlineMarginMs: 4_000 } });
   const listener = system.activeListener('us-east-a');
   const frozenAt = Date.now();
-  stack.etcd?.member(0).pause();
+  await stack.etcd?.member(0).pause();
   while (isRunning(listener) && Date.now() - frozenAt < 2 * leaseTtlMs) await pause(10);
   // The last extension was sent before the freeze, so the deadline is at most TTL minus the margin away.
   expect(Date.now() - frozenAt).toBeLessThan(leaseTtlMs);
@@ -185,7 +185,7 @@ test('a hand-over that waits in a paused follower and is applied late, or not at
       candidates.some(({ pod, state }) => pod === before.holder?.pod && state === 'draining') ||
       holder?.region === 'us-west',
   );
-  stack.etcd?.member(follower).pause();
+  await stack.etcd?.member(follower).pause();
   // Longer than a request may take, shorter than the lease: the follower passes on what it holds when it wakes.
   await pause(requestTimeoutMs + 500);
   stack.etcd?.member(follower).resume();
@@ -200,12 +200,12 @@ test('of three members, one frozen follower costs nothing, and the leader frozen
   const before = await system.view();
   const leader = await etcdLeader(stack.etcdAddresses);
   const follower = stack.etcd?.members.findIndex((_, index) => index !== leader) ?? 0;
-  stack.etcd?.member(follower).pause();
+  await stack.etcd?.member(follower).pause();
   await pause(ttlMs * 1.5);
   expect((await system.view()).holder?.token).toBe(before.holder?.token);
   stack.etcd?.member(follower).resume();
   await pause(1_000);
-  stack.etcd?.member(leader).pause();
+  await stack.etcd?.member(leader).pause();
   await system.untilProcessed(system.processed() + 100, 60_000);
   stack.etcd?.member(leader).resume();
   await system.untilProcessed(system.processed() + 100);

@@ -15,7 +15,7 @@ async function killServers(servers: readonly Server[]): Promise<BegunFault> {
 }
 
 async function freezeServer(server: Server): Promise<BegunFault> {
-  server.pause();
+  await server.pause();
   return { target: server.serverName, pids: [server.pid], end: async () => server.resume() };
 }
 
