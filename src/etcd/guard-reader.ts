@@ -1,4 +1,5 @@
 import type { IRangeRequest } from 'etcd3';
+import type { HolderReading } from '../listener/guard';
 import type { EtcdClient } from './etcd-client';
 import { LockKeys, revisionNumber } from './lock-keys';
 import { RangeSession } from './range-session';
@@ -20,15 +21,22 @@ export class GuardReader {
   }
 
   /**
-   * Who held the lock at some moment between call and answer (a linearizable read); `null` for nobody. Throws
-   * `UnknownOutcomeError` when etcd did not answer within one and a half times the client's request timeout.
+   * Who held the lock at some moment between call and answer (a linearizable read). Throws `UnknownOutcomeError` when
+   * etcd did not answer within one and a half times the client's request timeout.
    */
-  async readHolder(lock: string): Promise<{ token: number; leaseId: string } | null> {
+  async readHolder(lock: string): Promise<HolderReading> {
     const { what, request, frame } = this.question(lock);
-    const owner = await this.session?.read(frame);
-    if (owner !== undefined) return owner && { token: owner.modRevision, leaseId: owner.lease };
-    const kv = (await this.client.range(what, request)).kvs[0];
-    return kv ? { token: revisionNumber(kv.mod_revision), leaseId: kv.lease } : null;
+    const reading = await this.session?.read(frame);
+    if (reading) {
+      const { revision, owner } = reading;
+      return { revision, holder: owner && { token: owner.modRevision, leaseId: owner.lease } };
+    }
+    const { header, kvs } = await this.client.range(what, request);
+    const [kv] = kvs;
+    return {
+      revision: revisionNumber(header.revision),
+      holder: kv ? { token: revisionNumber(kv.mod_revision), leaseId: kv.lease } : null,
+    };
   }
 
   /** Idempotent. Leaves the client open. */

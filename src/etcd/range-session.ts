@@ -25,6 +25,12 @@ export interface KeyOwner {
   lease: string;
 }
 
+/** Who owned the key (`null`: there was none) at this revision of etcd. */
+export interface KeyReading {
+  revision: number;
+  owner: KeyOwner | null;
+}
+
 /**
  * Reads of single keys, each one a request of Node's own HTTP/2 client. Etcd's client for Node, with gRPC below it,
  * takes 1.6 times the processor time for the same question (docs/decisions.md, 24). It knows no logins, keeps to
@@ -59,14 +65,14 @@ export class RangeSession {
   }
 
   /**
-   * Who owned the key at some moment between call and answer (a linearizable read); `null`: there was none;
-   * `undefined`: no answer this way. Never rejects.
+   * Who owned the key at some moment between call and answer (a linearizable read); `undefined`: no answer this way.
+   * Never rejects.
    */
-  async read(request: Buffer): Promise<KeyOwner | null | undefined> {
+  async read(request: Buffer): Promise<KeyReading | undefined> {
     const session = this.open();
     if (!session) return undefined;
     try {
-      return ownerIn(await this.ask(session, request));
+      return readingIn(await this.ask(session, request));
     } catch {
       this.retire(session);
       return undefined;
@@ -134,7 +140,7 @@ interface Answer {
 }
 
 /** Throws for everything that is not one whole, uncompressed answer of etcd. */
-function ownerIn(frame: Buffer): KeyOwner | null {
+function readingIn(frame: Buffer): KeyReading {
   const message = frame.subarray(frameHeaderBytes);
   if (frame[0] !== 0 || frame.readUInt32BE(1) !== message.length) throw new Error('not one gRPC message');
   const decoded = responseType.decode(message);
@@ -142,5 +148,8 @@ function ownerIn(frame: Buffer): KeyOwner | null {
   // Without it, an empty message would read as "nobody".
   if (header?.revision === undefined) throw new Error('not an answer of etcd');
   const kv = kvs[0];
-  return kv ? { modRevision: revisionNumber(kv.modRevision), lease: kv.lease ?? '0' } : null;
+  return {
+    revision: revisionNumber(header.revision),
+    owner: kv ? { modRevision: revisionNumber(kv.modRevision), lease: kv.lease ?? '0' } : null,
+  };
 }

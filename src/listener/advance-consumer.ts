@@ -1,16 +1,21 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { ClockDrift } from './clock-drift';
-import type { HolderReader } from './guard';
+import type { Holder, HolderReader } from './guard';
 
 export interface AdvanceConsumerOptions {
   reader: HolderReader;
+  /** Tells of each new holder that etcd commits, sooner or later or never. `null`: only reads will find out. */
+  watch: ((seen: (holder: Holder) => void) => { close(): void }) | null;
   /** This pod's lease: a tenure on it is this pod's. */
   leaseId: string;
   /** Tenures up to this token are of the past. */
   afterToken: number;
   deadlineNs: bigint;
   marginMs: number;
-  /** Once: a read, begun at `readBeganNs`, showed this pod as holder under `token`. */
+  /**
+   * Etcd has shown this pod as holder under `token`, at some moment after a read had begun at `readBeganNs`. Again for each
+   * read that was still on its way: it verifies more.
+   */
   onHolder: (token: number, readBeganNs: bigint) => void;
 }
 
@@ -22,15 +27,19 @@ export interface Held {
 }
 
 const minReadSpacingMs = 2;
+/** With a watch, reads are for the messages that come, and for a watch that fails. */
+const watchedReadSpacingMs = 10;
 const maxReadSpacingMs = 25;
 /** The longer it has been waiting, the less a moment more matters. */
 const spacingPerElapsed = 1 / 200;
 const maxReadsInFlight = 64;
 
 /**
- * Holds messages for a tenure that is about to begin, and asks etcd at short intervals who is holder. A read that
- * is on its way when the hand-over commits already shows it, and verifies every message received before it
- * began. That makes the new tenure start after one way from the holder to etcd and one from there to here.
+ * Holds messages for a tenure that is about to begin, asks etcd at short intervals who is holder, and watches for the change.
+ * A read that is on its way when the hand-over commits already shows it, and verifies every message received before it
+ * began. So does the change itself after a read that came too early to show it: etcd numbers its revisions, and one above
+ * the read's was committed after the read had begun. That makes the new tenure start after one way from the holder to etcd
+ * and one from there to here.
  */
 export class AdvanceConsumer {
   private messages: Held[] = [];
@@ -41,10 +50,16 @@ export class AdvanceConsumer {
   private readsInFlight = 0;
   private timer: NodeJS.Timeout | null = null;
   private stopped = false;
+  private readonly watch: { close(): void } | null;
+  /** The read that began last, of those that have answered. */
+  private latest = { beganNs: -1n, revision: Infinity };
+  /** The watch has told of it; no read that can stand before it has answered yet. */
+  private change: Holder | null = null;
 
   constructor(private readonly options: AdvanceConsumerOptions) {
     this.deadlineNs = options.deadlineNs;
     this.drift = new ClockDrift(options.marginMs / 2);
+    this.watch = options.watch?.((holder) => this.seen(holder)) ?? null;
   }
 
   get deadline(): bigint {
@@ -78,10 +93,10 @@ export class AdvanceConsumer {
     this.drift.rebase();
   }
 
-  /** Begins no more reads; one that is on its way may still find the holder. */
+  /** Begins no more reads; one that is on its way may still find the holder. Idempotent. */
   askNoMore(): void {
-    if (this.timer) clearTimeout(this.timer);
-    this.timer = null;
+    this.watch?.close();
+    this.clearTimer();
   }
 
   /** Nothing is found any more. Idempotent. */
@@ -97,27 +112,57 @@ export class AdvanceConsumer {
   ask(): void {
     if (this.readsInFlight < maxReadsInFlight) void this.read();
     const spacingMs = (performance.now() - this.beganMs) * spacingPerElapsed;
-    const leastMs = this.messages.length === 0 ? maxReadSpacingMs : minReadSpacingMs;
+    const heldMs = this.watch ? watchedReadSpacingMs : minReadSpacingMs;
+    const leastMs = this.messages.length === 0 ? maxReadSpacingMs : heldMs;
     this.timer = setTimeout(() => this.ask(), Math.min(maxReadSpacingMs, Math.max(leastMs, spacingMs)));
   }
 
   /** After whatever else the broker has just sent. */
   private askSoon(): void {
-    this.askNoMore();
+    this.clearTimer();
     this.timer = setTimeout(() => this.ask(), 0);
   }
 
+  private clearTimer(): void {
+    if (this.timer) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
   private async read(): Promise<void> {
-    const { reader, leaseId, afterToken, onHolder } = this.options;
+    const { reader } = this.options;
     this.readsInFlight += 1;
     const beganNs = process.hrtime.bigint();
     // No answer says nothing about the holder.
-    const holder = await reader.readHolder().catch(() => null);
+    const reading = await reader.readHolder().catch(() => null);
     this.readsInFlight -= 1;
-    if (this.stopped || holder === null) return;
-    if (holder.leaseId !== leaseId || holder.token <= afterToken || !this.isInTime()) return;
-    this.stop();
-    onHolder(holder.token, beganNs);
+    if (!reading) return;
+    const { holder, revision } = reading;
+    if (holder && this.isExpected(holder)) return this.find(holder, beganNs);
+    if (beganNs < this.latest.beganNs) return;
+    this.latest = { beganNs, revision };
+    this.findChange();
+  }
+
+  private seen(holder: Holder): void {
+    if (!this.isExpected(holder)) return;
+    this.change = holder;
+    this.findChange();
+  }
+
+  /** Only with a read before it: nobody knows how long the watch has kept it back. */
+  private findChange(): void {
+    const { change, latest } = this;
+    if (change && change.token > latest.revision) this.find(change, latest.beganNs);
+  }
+
+  private isExpected({ leaseId, token }: Holder): boolean {
+    return leaseId === this.options.leaseId && token > this.options.afterToken;
+  }
+
+  private find({ token }: Holder, readBeganNs: bigint): void {
+    if (this.stopped || !this.isInTime()) return;
+    this.askNoMore();
+    this.options.onHolder(token, readBeganNs);
   }
 
   private isInTime(): boolean {

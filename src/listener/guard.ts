@@ -1,12 +1,20 @@
 import { ClockDrift } from './clock-drift';
 
+export interface Holder {
+  token: number;
+  leaseId: string;
+}
+
+/** Who was holder (`null`: nobody) at some moment between question and answer, and etcd's revision at that moment. */
+export interface HolderReading {
+  revision: number;
+  holder: Holder | null;
+}
+
 /** The guard's question to the lock service. */
 export interface HolderReader {
-  /**
-   * Who was holder at some moment between call and answer (linearizable); `null` for nobody. A rejection means
-   * that no answer came, nothing else.
-   */
-  readHolder(): Promise<{ token: number; leaseId: string } | null>;
+  /** Linearizable. A rejection means that no answer came, nothing else. */
+  readHolder(): Promise<HolderReading>;
 }
 
 export type Lost = 'another holder' | 'no holder';
@@ -182,13 +190,13 @@ export class Guard {
     this.newestReadBeganNs = beganNs;
     batch.readBeganNs = beganNs;
     this.options.reader.readHolder().then(
-      (holder) => this.answered(beganNs, holder),
+      ({ holder }) => this.answered(beganNs, holder),
       // No answer says nothing about the holder: those who wait go on waiting, until the deadline at most.
       () => this.unanswered(beganNs),
     );
   }
 
-  private answered(beganNs: bigint, holder: { token: number; leaseId: string } | null): void {
+  private answered(beganNs: bigint, holder: Holder | null): void {
     this.readsInFlight -= 1;
     const { token, leaseId, onRead } = this.options;
     const held = holder !== null && holder.token === token && holder.leaseId === leaseId;

@@ -22,12 +22,14 @@ export type AgentMessage =
   /** The configuration was read again. Has all settings; those that cannot change are as they were. */
   | { kind: 'configure'; locks: LockSettings[]; logLevel: string }
   /**
-   * Consume ahead, hold what comes, and ask etcd again and again who is holder: a tenure above `afterToken` on this
-   * lease begins at once, without a `start`. Sent again with a later deadline after each confirmed extension.
+   * Consume ahead, hold what comes, and find out by etcd when a tenure above `afterToken` on this lease begins: it does so
+   * at once here, without a `start`. Sent again with a later deadline after each confirmed extension.
    */
   | {
       kind: 'prepare';
       lock: string;
+      /** Another pod will make the change. Else this pod's agent does, and tells of it soon. */
+      offered: boolean;
       leaseId: string;
       afterToken: number;
       deadlineNs: bigint;
@@ -72,7 +74,7 @@ export type ListenerMessage =
   /** The broker delivers ahead, to be held. */
   | { kind: 'prepared'; lock: string }
   | { kind: 'unprepared'; lock: string; n: number }
-  /** A prepared tenure has begun: a read showed it. */
+  /** A prepared tenure has begun: etcd showed it. */
   | { kind: 'started'; lock: string; token: number }
   | { kind: 'consuming'; lock: string; token: number }
   /** The first message of a tenure was handed to the handler. */

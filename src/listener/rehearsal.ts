@@ -23,14 +23,15 @@ export async function rehearseTenure({ reader, ...place }: Rehearsed): Promise<v
   const expected = { leaseId, deadlineNs, marginMs: limitMs };
   const asHolder: HolderReader = {
     readHolder: async () => {
-      await reader.readHolder();
-      return { token, leaseId };
+      const { revision } = await reader.readHolder();
+      return { revision, holder: { token, leaseId } };
     },
   };
   const began = new Promise<bigint>((resolve) => {
     const ahead = new AdvanceConsumer({
       ...expected,
       reader: asHolder,
+      watch: null,
       afterToken: 0,
       onHolder: (_token, readBeganNs) => resolve(readBeganNs),
     });

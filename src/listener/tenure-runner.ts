@@ -25,8 +25,8 @@ export interface TenureRunnerOptions {
   handler: Handler;
   reader: HolderReader;
   attempts: AttemptRecord;
-  /** For a hand-over that the agent has prepared. */
-  store: Pick<LockStore, 'changeHolder' | 'rehearse'>;
+  /** For a hand-over that the agent has prepared, and to see one that another pod makes. */
+  store: Pick<LockStore, 'changeHolder' | 'rehearse' | 'watch'>;
   metrics: LockMetrics;
   logger: Logger;
   send: (message: ListenerMessage) => void;
@@ -103,12 +103,15 @@ export class TenureRunner {
   }
 
   /** Consumes ahead of a tenure that may be about to begin, or goes on doing so with a later deadline. */
-  prepare({ leaseId, afterToken, deadlineNs, marginMs }: Prepare): void {
+  prepare({ offered, leaseId, afterToken, deadlineNs, marginMs }: Prepare): void {
     if (this.tenure && this.tenure.state !== 'over' && this.tenure.token > afterToken) return;
     if (this.ahead?.isFor(leaseId, afterToken)) return this.ahead.extend(deadlineNs);
     this.dropAhead();
+    const { reader, store } = this.options;
     const ahead = new AdvanceConsumer({
-      reader: this.options.reader,
+      reader,
+      // What the agent does itself, it tells sooner than a watch that is only being opened.
+      watch: offered ? (seen) => store.watch(({ holder }) => holder && seen(holder)) : null,
       leaseId,
       afterToken,
       deadlineNs,

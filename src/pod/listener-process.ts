@@ -128,6 +128,7 @@ export class ListenerProcess extends EventEmitter<ListenerEvents> {
   /** Again after each extension: the process is then ended by its watchdog no earlier than at the later deadline. */
   prepare(input: {
     lock: string;
+    offered: boolean;
     leaseId: string;
     afterToken: number;
     deadlineNs: bigint;

@@ -115,8 +115,9 @@ export class Preparation {
 
   private send(): void {
     if (!this.now) return;
-    const { process, leaseId, afterToken, deadlineNs, trace } = this.now;
-    const expectation = { lock: this.lock, leaseId, afterToken, deadlineNs, marginMs: this.marginMs };
+    const { process, offerId, leaseId, afterToken, deadlineNs, trace } = this.now;
+    const place = { lock: this.lock, offered: offerId !== null };
+    const expectation = { ...place, leaseId, afterToken, deadlineNs, marginMs: this.marginMs };
     process.prepare({ ...expectation, ...(trace && { trace }) });
   }
 }

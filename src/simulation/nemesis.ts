@@ -158,6 +158,14 @@ export const faults: Record<string, Fault> = {
     });
     return `${pod.id} by ${Math.round(ms)} ms`;
   }),
+  'late news of changes': (site) => {
+    site.newsLateMs = site.world.between(1, 60);
+    const told = `by ${site.newsLateMs.toFixed(1)} ms`;
+    site.world.after(long(site), () => {
+      site.newsLateMs = 0;
+    });
+    return told;
+  },
   'stall etcd': ({ etcd, world, settings }) => {
     const ms = world.between(0.1, 0.9) * settings.leaseTtlMs;
     etcd.stalledUntil = world.now + ms;
@@ -302,6 +310,7 @@ export function healAll(site: Site): void {
       route.slowMs = 0;
     }
   site.nextHandOver = null;
+  site.newsLateMs = 0;
   etcd.deposed = null;
   etcd.stalledUntil = Math.min(etcd.stalledUntil, world.now);
   broker.downUntil = Math.min(broker.downUntil, world.now);

@@ -11,10 +11,18 @@ interface Focus {
   switches: number;
   /** Of the messages, that take long. */
   slowShare: number;
+  /** Default: a few. */
+  messages?: number;
 }
 
 /** What is rare by chance alone. A part of all seeds is like this. */
 const focuses: Partial<Record<Weakness, Focus>> = {
+  'a change without its read': {
+    faults: ['late news of changes'],
+    switches: 3,
+    slowShare: 0,
+    messages: 60,
+  },
   'no deadline kill': {
     faults: ['cut pod from etcd', 'cut pod from everything', 'freeze agent'],
     switches: 0,
@@ -65,7 +73,7 @@ export function plan(site: Site, troubleMs: number, weakness: Weakness | null): 
 }
 
 function publish({ world, work, judge, broker }: Site, troubleMs: number, focus: Focus | null): void {
-  const messages = world.whole(5, 14);
+  const messages = focus?.messages ?? world.whole(5, 14);
   const lastMs = world.between(1_000, troubleMs);
   /** Where handlers take long, a tenure's end finds them at work. */
   const slowShare = world.pick([0.02, 0.3]);

@@ -13,7 +13,7 @@ import type { Pipe, Route } from './world';
 
 const lateMs = 50;
 
-/** Told of each moment at which etcd answered somebody's question about a holder. */
+/** Told of each moment whose holder etcd tells somebody: of a read, and of a change that is watched. */
 export type OnHolderRead = (process: SimulatedProcess, lockHolderKey: string) => void;
 
 export interface EndpointWorld {
@@ -25,6 +25,8 @@ export interface EndpointWorld {
   onHolderRead: OnHolderRead;
   /** By how much this transaction is late. */
   lateMs: (request: ITxnRequest) => number;
+  /** By how much watches hear late of what changes. */
+  newsLateMs: () => number;
   /** A keepalive's answer has just come in. */
   onKeepAlive: (process: SimulatedProcess) => void;
   /** For weaknesses: what is really sent. */
@@ -216,16 +218,28 @@ class SimulatedWatch extends EventEmitter {
     const events = changes
       .filter(({ key }) => prefix !== null && key >= prefix.from && key < prefix.to)
       .map(({ type, kv }) => ({ type, kv }));
+    for (const { type, kv } of events)
+      if (type === 'Put' && String(kv.key).endsWith('/holder'))
+        this.means.onHolderRead(this.process, String(kv.key));
     if (events.length > 0) this.deliver({ events });
   };
 
   private deliver(response: object): void {
-    const { route, etcd } = this.means;
+    const { route, etcd, newsLateMs } = this.means;
     const { world } = this.process;
     // A dead connection swallows everything from here on, without a word.
     if (route.cutUntil.back > world.now && world.chance(0.3)) return this.cancelSilently();
     const header = etcd.header();
-    world.transmit({ to: this.process, route, way: 'back', pipe: this.back }, () => {
+    const minMs = 0.2 + newsLateMs();
+    const transfer = {
+      to: this.process,
+      route,
+      way: 'back',
+      pipe: this.back,
+      minMs,
+      maxMs: minMs + 1.8,
+    } as const;
+    world.transmit(transfer, () => {
       if (this.isOpen) this.emit('data', { header, canceled: false, ...response });
     });
   }

@@ -58,6 +58,8 @@ export class Site {
   readonly keptAliveBy = new Map<SimulatedProcess, string>();
   /** Told once of the next transaction that hands the lock over, and by how many ms it reaches etcd late. */
   nextHandOver: ((sender: SimulatedProcess) => number) | null = null;
+  /** By how much all watches hear late of what changes. */
+  newsLateMs = 0;
   alter: (request: ITxnRequest) => ITxnRequest = (request) => request;
 
   constructor(
@@ -134,6 +136,7 @@ export class Site {
           this.nextHandOver = null;
           return act(process);
         },
+        newsLateMs: () => this.newsLateMs,
         onKeepAlive: (keeper) => {
           this.keptAliveBy.set(keeper, name);
           const act = this.atKeepAlive.get(keeper);

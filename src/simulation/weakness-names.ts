@@ -2,6 +2,8 @@
 export const weaknesses = [
   /** Messages start without a question to etcd, and after the deadline. */
   'no guard',
+  /** A change that a watch tells of verifies all that is held, whenever it was committed. */
+  'a change without its read',
   /** Nothing ends at its deadline: neither agent, nor watchdog, nor guard does anything about it. */
   'no deadline kill',
   /** The deadline counts from the keepalive's answer. */

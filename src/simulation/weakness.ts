@@ -1,4 +1,5 @@
-import { Guard } from '../listener/guard';
+import { AdvanceConsumer } from '../listener/advance-consumer';
+import { Guard, type Holder } from '../listener/guard';
 import { DeadlineWatch } from '../listener/deadline-watch';
 import { MessageWorker } from '../listener/message-worker';
 import { UnknownOutcomeError } from '../../activities/errors';
@@ -44,6 +45,19 @@ const weakenings: Record<Weakness, () => void> = {
       Guard,
       'verify',
       () => () => Promise.resolve({ held: true, readBeganNs: process.hrtime.bigint() }),
+    );
+  },
+  'a change without its read': () => {
+    replace(
+      AdvanceConsumer,
+      'findChange',
+      () =>
+        function believe(this: {
+          change: Holder | null;
+          find: (holder: Holder, readBeganNs: bigint) => void;
+        }) {
+          if (this.change) this.find(this.change, process.hrtime.bigint());
+        },
     );
   },
   'no deadline kill': () => {

@@ -40,8 +40,8 @@ test('an acquisition shows its token in view, receipt and last', async () => {
   expect(content(read)).toEqual(content(view));
   expect(await fixture.store.readReceipt(result.receipt.id)).toEqual(result.receipt);
   expect(await new GuardReader(fixture.client).readHolder(fixture.lock)).toEqual({
-    token,
-    leaseId: me.leaseId,
+    revision: read.revision,
+    holder: { token, leaseId: me.leaseId },
   });
 });
 

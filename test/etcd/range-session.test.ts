@@ -31,17 +31,20 @@ const frame = () => RangeSession.request(Buffer.from(fixture.keys.holder));
 
 test('a read shows token and lease of the holder, and nobody once the key is gone', async () => {
   const session = sessionTo([endpoint]);
-  await expect(session.read(frame())).resolves.toBeNull();
+  await expect(session.read(frame())).resolves.toMatchObject({ owner: null });
   const me = await fixture.stand('us-east', 'a');
   const { token } = await fixture.acquire(me);
-  await expect(session.read(frame())).resolves.toEqual({ modRevision: token, lease: me.leaseId });
+  await expect(session.read(frame())).resolves.toEqual({
+    revision: token,
+    owner: { modRevision: token, lease: me.leaseId },
+  });
   await fixture.deleteRaw(fixture.keys.holder);
-  await expect(session.read(frame())).resolves.toBeNull();
+  await expect(session.read(frame())).resolves.toMatchObject({ owner: null });
 });
 
 test('a key without a lease is told from one with a lease', async () => {
   await fixture.putRaw(fixture.keys.holder, 'x');
-  await expect(sessionTo([endpoint]).read(frame())).resolves.toMatchObject({ lease: '0' });
+  await expect(sessionTo([endpoint]).read(frame())).resolves.toMatchObject({ owner: { lease: '0' } });
 });
 
 test('reads side by side each get their own answer', async () => {
@@ -53,23 +56,26 @@ test('reads side by side each get their own answer', async () => {
     Array.from({ length: 200 }, (_, index) => session.read(index % 2 === 0 ? frame() : other)),
   );
   for (const [index, answer] of answers.entries())
-    expect(answer?.modRevision).toBe(index % 2 === 0 ? token : undefined);
+    expect(answer).toEqual({
+      revision: token,
+      owner: index % 2 === 0 ? { modRevision: token, lease: me.leaseId } : null,
+    });
 });
 
 test('an endpoint that is not there gives no answer, and the next one is asked', async () => {
   const session = sessionTo(['127.0.0.1:1', endpoint]);
   await expect(session.read(frame())).resolves.toBeUndefined();
-  await eventually(async () => expect(await session.read(frame())).toBeNull());
+  await eventually(async () => expect(await session.read(frame())).toMatchObject({ owner: null }));
 });
 
 test('an answer that does not come is waited for no longer than the limit; a new connection then works', async () => {
   const proxy = await LossyProxy.start(endpoint);
   closers.push(() => proxy.close());
   const session = sessionTo([proxy.address], 300);
-  await eventually(async () => expect(await session.read(frame())).toBeNull());
+  await eventually(async () => expect(await session.read(frame())).toMatchObject({ owner: null }));
   proxy.silencePresentConnections();
   await expect(session.read(frame())).resolves.toBeUndefined();
-  await eventually(async () => expect(await session.read(frame())).toBeNull());
+  await eventually(async () => expect(await session.read(frame())).toMatchObject({ owner: null }));
 });
 
 test('a connection cut under reads ends them without an answer, and the guard’s reader asks the other way', async () => {
@@ -80,7 +86,7 @@ test('a connection cut under reads ends them without an answer, and the guard’
   closers.push(() => reader.close());
   const me = await fixture.stand('us-east', 'a');
   const { token } = await fixture.acquire(me);
-  const held = { token, leaseId: me.leaseId };
+  const held = { revision: token, holder: { token, leaseId: me.leaseId } };
   await expect(reader.readHolder(fixture.lock)).resolves.toEqual(held);
   proxy.cut();
   await expect(reader.readHolder(fixture.lock)).resolves.toEqual(held);
@@ -124,6 +130,6 @@ describe('no answer is what it makes of', () => {
 
   test('(but a whole message without keys means "nobody")', async () => {
     const session = await answering((stream) => trailers(stream, '0', header));
-    await expect(session.read(frame())).resolves.toBeNull();
+    await expect(session.read(frame())).resolves.toMatchObject({ owner: null });
   });
 });

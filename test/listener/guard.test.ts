@@ -1,12 +1,19 @@
 import os from 'node:os';
 import { MessageChannel } from 'node:worker_threads';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Guard, type GuardOptions, type Over, type Verdict } from '../../src/listener/guard';
+import {
+  Guard,
+  type GuardOptions,
+  type HolderReading,
+  type Over,
+  type Verdict,
+} from '../../src/listener/guard';
 import { pass as passOnly, releaseClock, stopClock } from '../pod/fake-clock';
 import { eventually } from '../support/eventually';
 
 const mine = { token: 7, leaseId: '99' };
 type Holder = { token: number; leaseId: string } | null;
+const reading = (holder: Holder): HolderReading => ({ revision: 7, holder });
 
 /** Answers when it is told to, or by itself after a delay. */
 class Reader {
@@ -17,16 +24,17 @@ class Reader {
 
   constructor(private readonly answer?: { afterMs: number; holder: Holder | Error }) {}
 
-  async readHolder(): Promise<Holder> {
+  async readHolder(): Promise<HolderReading> {
     this.reads += 1;
     this.inFlight += 1;
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
     try {
-      if (!this.answer) return await new Promise((resolve, reject) => this.open.push({ resolve, reject }));
+      if (!this.answer)
+        return reading(await new Promise((resolve, reject) => this.open.push({ resolve, reject })));
       const { afterMs } = this.answer;
       await new Promise((done) => setTimeout(done, afterMs));
       if (this.answer.holder instanceof Error) throw this.answer.holder;
-      return this.answer.holder;
+      return reading(this.answer.holder);
     } finally {
       this.inFlight -= 1;
     }

@@ -200,9 +200,9 @@ export class ListenerChild {
   }
 
   /** Consumes ahead for a tenure on the lease, above the token. */
-  prepare(leaseId: string, afterToken: number, deadlineInMs = 120_000): void {
+  prepare(leaseId: string, afterToken: number, deadlineInMs = 120_000, offered = true): void {
     const { lock } = this.fixture;
-    const prepare = { lock, leaseId, afterToken, deadlineNs: nsIn(deadlineInMs), marginMs: 3_000 };
+    const prepare = { lock, offered, leaseId, afterToken, deadlineNs: nsIn(deadlineInMs), marginMs: 3_000 };
     this.watchdog.write(encodeSet({ ...prepare, token: afterToken }));
     this.send({ kind: 'prepare', ...prepare });
   }

@@ -27,7 +27,7 @@ class Bench {
   constructor(concurrency: number, handler: (body: string) => Promise<void> | void = () => {}) {
     this.guard = new Guard({
       ...holder,
-      reader: { readHolder: () => this.reading.then(() => holder) },
+      reader: { readHolder: () => this.reading.then(() => ({ revision: holder.token, holder })) },
       deadlineNs: process.hrtime.bigint() + 600_000_000_000n,
       marginMs: 1_000,
       verificationMaxAgeMs: 60_000,

@@ -97,34 +97,40 @@ describe('a tenure', () => {
 
 describe('a listener that consumes ahead', () => {
   /** All messages there are, for no tenure yet. */
-  const holding = async (count: number) => {
+  const holding = async (count: number, offered = true) => {
     await open();
     const child = await fixture.forkWarm();
     const { leaseId } = await fixture.stand();
-    child.prepare(leaseId, 0);
+    child.prepare(leaseId, 0, 120_000, offered);
     await child.next('prepared');
     await fixture.publish(orders(count));
     await eventually(async () => expect(await fixture.ready()).toBe(0));
     return { child, leaseId };
   };
 
-  it('holds what comes, and starts it in the moment in which etcd shows its pod as holder', async () => {
-    const { child, leaseId } = await holding(5);
-    await sleep(300);
-    expect(fixture.notes()).toEqual([]);
-    const { token } = await fixture.acquire();
-    expect(await child.next('started')).toMatchObject({ token });
-    await child.next('first-message');
-    const kinds = child.messages.map(({ kind }) => kind);
-    expect(kinds.indexOf('started')).toBeLessThan(kinds.indexOf('first-message'));
-    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(5)));
-    expect(fixture.notes().every((note) => note.token === token && note.redeliveries === 0)).toBe(true);
-    // The agent's order comes later, and finds it at work.
-    child.startTenure(token, leaseId, 120_000);
-    await fixture.publish([{ id: 6 }]);
-    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(6)));
-    expect(child.messages.some(({ kind }) => kind === 'halted')).toBe(false);
-  });
+  it.each([
+    ['a watch and reads', true],
+    ['reads alone', false],
+  ])(
+    'holds what comes, and starts it in the moment in which %s show its pod as holder',
+    async (_, offered) => {
+      const { child, leaseId } = await holding(5, offered);
+      await sleep(300);
+      expect(fixture.notes()).toEqual([]);
+      const { token } = await fixture.acquire();
+      expect(await child.next('started')).toMatchObject({ token });
+      await child.next('first-message');
+      const kinds = child.messages.map(({ kind }) => kind);
+      expect(kinds.indexOf('started')).toBeLessThan(kinds.indexOf('first-message'));
+      await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(5)));
+      expect(fixture.notes().every((note) => note.token === token && note.redeliveries === 0)).toBe(true);
+      // The agent's order comes later, and finds it at work.
+      child.startTenure(token, leaseId, 120_000);
+      await fixture.publish([{ id: 6 }]);
+      await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(6)));
+      expect(child.messages.some(({ kind }) => kind === 'halted')).toBe(false);
+    },
+  );
 
   it('begins nothing under a token that is not above those of before', async () => {
     await open();

@@ -149,14 +149,14 @@ test('users and passwords work, and a wrong password is a refusal', async () => 
   const patience = { requestTimeoutMs: 10_000 };
   const client = new EtcdClient({ endpoints, ...auth }, patience);
   const reader = new GuardReader(client);
-  expect(await reader.readHolder('orders')).toBeNull();
+  expect(await reader.readHolder('orders')).toMatchObject({ holder: null });
   const { leaseId } = await client.grantLease(60_000);
   expect(Number((await client.keepAlive(leaseId)).TTL)).toBe(60);
   // A new password, the same as before, ends all logins.
   const changer = new Etcd3({ hosts: endpoints, auth });
   await changer.user('root').setPassword('secret');
   changer.close();
-  expect(await reader.readHolder('orders')).toBeNull();
+  expect(await reader.readHolder('orders')).toMatchObject({ holder: null });
   expect(Number((await client.keepAlive(leaseId)).TTL)).toBe(60);
   // A restarted etcd does not know its simple tokens any more.
   await stack.etcd.member(0).restart();
@@ -173,11 +173,11 @@ test('a member that has lost its cluster gives the guard’s session no answer, 
   await started(3);
   const session = new RangeSession({ endpoints: [stack.etcdAddresses[2] as string] }, timeoutMs);
   const frame = RangeSession.request(Buffer.from(fixture.keys.holder));
-  await eventually('the member answers', async () => (await session.read(frame)) === null);
+  await eventually('the member answers', async () => (await session.read(frame))?.owner === null);
   for (const index of [0, 1]) await stack.etcd.member(index).pause();
   expect(await session.read(frame)).toBeUndefined();
   for (const index of [0, 1]) stack.etcd.member(index).resume();
-  await eventually('the member answers again', async () => (await session.read(frame)) === null);
+  await eventually('the member answers again', async () => (await session.read(frame))?.owner === null);
   session.close();
 });
 
