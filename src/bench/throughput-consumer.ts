@@ -14,28 +14,47 @@ import { handlerOf } from './throughput-handler';
  * - `ack each`: one acknowledgement per message, sent when its handler has ended, as most programs do.
  * - `ack batched`: with Baton's own way of acknowledging, so that the two differ by the verification only.
  * - `read each`: as `ack each`, but each handler waits for a read of its own, one read after the other.
+ * - `read beside`: as `ack each`, and now and then it asks etcd something that no message waits for.
  */
-export type Strategy = 'ack each' | 'ack batched' | 'read each';
+export type Strategy = 'ack each' | 'ack batched' | 'read each' | 'read beside';
 
 export type ConsumerOrder =
   | { kind: 'open'; amqpUrl: string; etcd: string[]; lock: string; folder: string }
   | { kind: 'consume'; queue: string; prefetch: number; handlerMs: number; strategy: Strategy }
   | { kind: 'stop' };
-/** In answer to each order, once it is done. */
-export type ConsumerAnswer = { kind: 'done' };
+/** In answer to each order, once it is done. `readsMs`: how long each of the reads beside took, since the last answer. */
+export type ConsumerAnswer = { kind: 'done'; readsMs: number[] };
+
+/** One read at a time, this long after the answer of the one before: too few to be a load. */
+const readPauseMs = 5;
 
 let broker: ChannelModel;
 let channel: Channel;
 let consumerTag = '';
 let folder = '';
 let readHolder: () => Promise<unknown>;
+let reading: NodeJS.Timeout | undefined;
+let readsMs: number[] = [];
 /** Messages received and not acknowledged. */
 const count = { unsettled: 0 };
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (order) => {
-  void obey(order as ConsumerOrder).then(() => process.send?.({ kind: 'done' } satisfies ConsumerAnswer));
+  void obey(order as ConsumerOrder).then(() => {
+    process.send?.({ kind: 'done', readsMs } satisfies ConsumerAnswer);
+    readsMs = [];
+  });
 });
+
+function readLater(): void {
+  reading = setTimeout(() => {
+    const began = performance.now();
+    void readHolder().then(() => {
+      readsMs.push(performance.now() - began);
+      if (reading) readLater();
+    });
+  }, readPauseMs);
+}
 
 async function obey(order: ConsumerOrder): Promise<void> {
   switch (order.kind) {
@@ -51,8 +70,11 @@ async function obey(order: ConsumerOrder): Promise<void> {
       channel = await broker.createChannel();
       await channel.prefetch(order.prefetch);
       ({ consumerTag } = await channel.consume(order.queue, consumerOf(order, channel)));
+      if (order.strategy === 'read beside') readLater();
       return;
     case 'stop':
+      clearTimeout(reading);
+      reading = undefined;
       await channel.cancel(consumerTag);
       while (count.unsettled > 0) await sleep(1);
       await channel.close();
@@ -80,7 +102,7 @@ function consumerOf(
   return (message) => {
     if (!message) return;
     count.unsettled += 1;
-    if (strategy === 'ack each') void each(message);
+    if (strategy === 'ack each' || strategy === 'read beside') void each(message);
     else if (strategy === 'ack batched') void batched(message);
     else
       lastRead = lastRead.then(async () => {

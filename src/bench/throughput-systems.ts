@@ -35,6 +35,8 @@ export const loadName = ({ prefetch, handlerMs }: Load): string => `p${prefetch}
 
 /** amqplib without Baton, in a process of its own. */
 export class PlainConsumer implements ThroughputSystem {
+  /** What the reads beside took in the last round. */
+  readsMs: number[] = [];
   private readonly child: ChildProcess;
 
   constructor(
@@ -72,8 +74,9 @@ export class PlainConsumer implements ThroughputSystem {
     return new Promise((resolve, reject) => {
       const gone = (): void => reject(new Error(`${this.name}: its process has ended at "${order.kind}"`));
       this.child.once('exit', gone);
-      this.child.once('message', (_answer: ConsumerAnswer) => {
+      this.child.once('message', ({ readsMs }: ConsumerAnswer) => {
         this.child.off('exit', gone);
+        if (order.kind === 'stop') this.readsMs = readsMs;
         resolve();
       });
       this.child.send(order);

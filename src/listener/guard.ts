@@ -44,11 +44,14 @@ export interface GuardOptions {
 
 const minReadSpacingNs = 2_000_000n;
 const minReadSpacingMs = 2;
+/** A read for so many callers lets the next one wait for the spacing also when none is on its way. */
+const manyCallers = 4;
 const maxReadsInFlight = 64;
 const retryPauseMs = 20;
 
 /** Callers that wait for a read which has not begun yet, and the promise that they share. */
 interface Waiting {
+  callers: number;
   /** Set when its read begins. */
   readBeganNs: bigint | null;
   promise: Promise<Verdict>;
@@ -74,6 +77,8 @@ export class Guard {
   private readsInFlight = 0;
   private begun = 0;
   private newestReadBeganNs = 0n;
+  /** Of the read that began last. */
+  private newestCallers = 0;
   private readScheduled = false;
   private readTimer: NodeJS.Timeout | null = null;
   private deadlineTimer: NodeJS.Timeout | null = null;
@@ -102,7 +107,10 @@ export class Guard {
   verify(): Promise<Verdict> {
     if (this.over) return Promise.resolve({ held: false, why: this.over });
     const last = this.batches.at(-1);
-    if (last && last.readBeganNs === null) return last.promise;
+    if (last && last.readBeganNs === null) {
+      last.callers += 1;
+      return last.promise;
+    }
     const batch = newBatch();
     this.batches.push(batch);
     this.scheduleRead();
@@ -167,7 +175,9 @@ export class Guard {
     if (this.over || this.batches.at(-1)?.readBeganNs !== null) return;
     if (this.readsInFlight >= maxReadsInFlight) return;
     const spacingNs = process.hrtime.bigint() - this.newestReadBeganNs;
-    if (this.readsInFlight === 0 || spacingNs >= minReadSpacingNs) this.beginRead();
+    // Where many messages come, reads one right after the other take the processor from those who bring and handle them.
+    const isSoon = this.readsInFlight === 0 && this.newestCallers < manyCallers;
+    if (isSoon || spacingNs >= minReadSpacingNs) this.beginRead();
     else this.readLater(minReadSpacingMs - Number(spacingNs) / 1e6);
   }
 
@@ -188,6 +198,7 @@ export class Guard {
     this.begun += 1;
     const beganNs = process.hrtime.bigint();
     this.newestReadBeganNs = beganNs;
+    this.newestCallers = batch.callers;
     batch.readBeganNs = beganNs;
     this.options.reader.readHolder().then(
       ({ holder }) => this.answered(beganNs, holder),
@@ -276,5 +287,5 @@ function newBatch(): Waiting {
   const promise = new Promise<Verdict>((done) => {
     resolve = done;
   });
-  return { readBeganNs: null, promise, resolve };
+  return { callers: 1, readBeganNs: null, promise, resolve };
 }

@@ -191,6 +191,24 @@ describeWithStoppedClock('a distant etcd', () => {
   });
 });
 
+describeWithStoppedClock('a near etcd', () => {
+  it.each([
+    ['at once after a read for few', 3, 1],
+    ['2 ms after the begin of a read for many', 4, 0],
+  ])('reads %s', async (_, callers, readsAtOnce) => {
+    const reader = new Reader({ afterMs: 0, holder: mine });
+    const { guard } = guardOf(reader);
+    for (let n = 0; n < callers; n += 1) void guard.verify();
+    await passOnly(1);
+    expect(reader.reads).toBe(1);
+    void guard.verify();
+    await passOnly(0);
+    expect(reader.reads).toBe(1 + readsAtOnce);
+    await pass(2);
+    expect(reader.reads).toBe(2);
+  });
+});
+
 describe('what it refuses', () => {
   it.each([
     [{ token: 8, leaseId: '99' }, 'another holder'],
