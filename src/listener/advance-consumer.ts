@@ -4,8 +4,11 @@ import type { Holder, HolderReader } from './guard';
 
 export interface AdvanceConsumerOptions {
   reader: HolderReader;
-  /** Tells of each new holder that etcd commits, sooner or later or never. `null`: only reads will find out. */
-  watch: ((seen: (holder: Holder) => void) => { close(): void }) | null;
+  /**
+   * Tells in their order of the holders that etcd commits (`null`: nobody any more), sooner or later or never. Without it
+   * only reads will find out.
+   */
+  watch: ((seen: (holder: Holder | null) => void) => { close(): void }) | null;
   /** This pod's lease: a tenure on it is this pod's. */
   leaseId: string;
   /** Tenures up to this token are of the past. */
@@ -53,7 +56,7 @@ export class AdvanceConsumer {
   private readonly watch: { close(): void } | null;
   /** The read that began last, of those that have answered. */
   private latest = { beganNs: -1n, revision: Infinity };
-  /** The watch has told of it; no read that can stand before it has answered yet. */
+  /** The latest one that the watch has told of, if this pod is holder by it. */
   private change: Holder | null = null;
 
   constructor(private readonly options: AdvanceConsumerOptions) {
@@ -143,9 +146,8 @@ export class AdvanceConsumer {
     this.findChange();
   }
 
-  private seen(holder: Holder): void {
-    if (!this.isExpected(holder)) return;
-    this.change = holder;
+  private seen(holder: Holder | null): void {
+    this.change = holder && this.isExpected(holder) ? holder : null;
     this.findChange();
   }
 

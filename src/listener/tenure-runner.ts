@@ -111,7 +111,7 @@ export class TenureRunner {
     const ahead = new AdvanceConsumer({
       reader,
       // What the agent does itself, it tells sooner than a watch that is only being opened.
-      watch: offered ? (seen) => store.watch(({ holder }) => holder && seen(holder)) : null,
+      watch: offered ? (seen) => store.watch(({ holder }) => holder !== undefined && seen(holder)) : null,
       leaseId,
       afterToken,
       deadlineNs,

@@ -14,7 +14,7 @@ let reads: number;
 let state: HolderReading;
 /** With it, reads stay on their way until it is resolved. */
 let onTheWay: Promise<void>;
-let watched: ((holder: Holder) => void) | null;
+let watched: ((holder: Holder | null) => void) | null;
 let found: [number, bigint][];
 
 function begin({ watch }: { watch: boolean }): void {
@@ -177,6 +177,23 @@ describe('a change that the watch tells of', () => {
     await pass(30);
     expect(found).toEqual([]);
   });
+
+  test.each([null, { leaseId: '12', token: 9 }])(
+    'counts for nothing when another one came after it, before a read answered: %j',
+    async (next) => {
+      ahead.stop();
+      let arrive!: () => void;
+      onTheWay = new Promise((resolve) => (arrive = resolve));
+      begin({ watch: true });
+      hold();
+      await pass(1);
+      watched?.(mine);
+      watched?.(next);
+      arrive();
+      await pass(1);
+      expect(found).toEqual([]);
+    },
+  );
 
   test('counts for nothing after the deadline', async () => {
     hold();
