@@ -67,6 +67,9 @@ export const faults: Record<string, Fault> = {
     return `${pod.id} for ${Math.round(ms)} ms`;
   }),
   'suspend machine': ofPod((site, pod) => {
+    // Its clock would have to go back to before what has been done already.
+    if (pod.threads.some(({ isAhead }) => isAhead))
+      return 'none: a process of it stands still within an event';
     const ms = anyTime(site);
     for (const thread of pod.threads) thread.freeze(ms);
     pod.machine.suspend(ms);

@@ -71,6 +71,7 @@ export class SimulatedProcess {
   services: ProcessServices = {};
   /** How far this event has run ahead of the world. */
   private aheadMs = 0;
+  private aheadUntil = 0;
   private armed: { reads: number; ms: number; alsoStops: SimulatedProcess[] } | null = null;
   private readsSinceStop = Infinity;
 
@@ -94,6 +95,11 @@ export class SimulatedProcess {
     return this.readsSinceStop <= 4;
   }
 
+  /** What it did after a standstill within an event is done already, though the world has not come so far. */
+  get isAhead(): boolean {
+    return this.world.now < this.aheadUntil;
+  }
+
   /** Every reading of a clock is a moment at which the process may be stopped. */
   readClock(): number {
     if (this.armed && --this.armed.reads <= 0) {
@@ -103,6 +109,7 @@ export class SimulatedProcess {
       this.world.trace(this, `stands still for ${Math.round(ms)} ms in the middle of an event`);
       for (const other of alsoStops) if (other !== this) other.freeze(ms);
       this.aheadMs += ms;
+      this.aheadUntil = this.time;
       this.readsSinceStop = 0;
     } else this.readsSinceStop += 1;
     return this.time;
