@@ -125,7 +125,7 @@ export abstract class Server {
 
   /**
    * Freezes the server (SIGSTOP): it keeps its connections and answers nothing. Resolves when its last thread has
-   * stopped, which on a busy machine is some time after the signal.
+   * stopped, which on a busy machine is some time after the signal; at the latest after ten seconds.
    */
   async pause(): Promise<void> {
     this.signal('SIGSTOP');

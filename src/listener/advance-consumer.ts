@@ -1,4 +1,5 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
+import type { LockWatch } from '../pod/lock-store';
 import { ClockDrift } from './clock-drift';
 import type { Holder, HolderReader } from './guard';
 
@@ -8,7 +9,7 @@ export interface AdvanceConsumerOptions {
    * Tells in their order of the holders that etcd commits (`null`: nobody any more), sooner or later or never. Without it
    * only reads will find out.
    */
-  watch: ((seen: (holder: Holder | null) => void) => { close(): void }) | null;
+  watch: ((seen: (holder: Holder | null) => void) => LockWatch) | null;
   /** This pod's lease: a tenure on it is this pod's. */
   leaseId: string;
   /** Tenures up to this token are of the past. */
@@ -53,7 +54,7 @@ export class AdvanceConsumer {
   private readsInFlight = 0;
   private timer: NodeJS.Timeout | null = null;
   private stopped = false;
-  private readonly watch: { close(): void } | null;
+  private readonly watch: LockWatch | null;
   /** The read that began last, of those that have answered. */
   private latest = { beganNs: -1n, revision: Infinity };
   /** The latest one that the watch has told of, if this pod is holder by it. */

@@ -12,7 +12,7 @@ import { pass as passOnly, releaseClock, stopClock } from '../pod/fake-clock';
 import { eventually } from '../support/eventually';
 
 const mine = { token: 7, leaseId: '99' };
-type Holder = { token: number; leaseId: string } | null;
+type Holder = HolderReading['holder'];
 const reading = (holder: Holder): HolderReading => ({ revision: 7, holder });
 
 /** Answers when it is told to, or by itself after a delay. */
