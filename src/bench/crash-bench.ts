@@ -36,8 +36,7 @@ interface Member {
   ttlMs: number;
 }
 
-const tallyOf = ({ measured, ttlMs }: Member): string =>
-  tallyText(`${gapVariant('crash', ttlMs)}, ${measured.name}`, measured.tally());
+const noPeer = (): boolean => false;
 
 /** Item 2: pods, listeners and handlers that die, hang or freeze, at three TTLs. Where peers are struck, all systems are in one round. */
 export const crashBench: Bench = {
@@ -52,9 +51,9 @@ export const crashBench: Bench = {
     if (context.quick) report.notes.push('crash: --quick leaves the TTL of 10 s out');
     report.notes.push(
       'crash, event loop blocked: peers are measured less often, as each round costs up to twice the TTL; the stall limit of Baton is a third of the TTL',
-      `crash, listener killed: "${warmSpareName}" is a supervisor with two consumers and nothing else; what it takes, the kernel and the broker take`,
+      `crash, listener killed: "${warmSpareName}" is a supervisor with two consumers and nothing else; what it takes, the kernel and the broker take; each Baton is struck with that beside it and no other Baton`,
     );
-    const run = new CrashRun(context, new Progress('crash', rounds * 4, context.say));
+    const run = new CrashRun(context, new Progress('crash', rounds * (3 + ttls.length), context.say));
     try {
       await run.all(rounds, ttls, report.notes).catch((error: unknown) => {
         context.signal.throwIfAborted();
@@ -72,8 +71,10 @@ export const crashBench: Bench = {
 
 class CrashRun {
   readonly samples = new CrashSamples();
-  private readonly members: Member[] = [];
-  private readonly peerTallies: string[] = [];
+  private members: Member[] = [];
+  /** Of members that have been stopped. */
+  private readonly formerTallies: string[] = [];
+  private what = 'crash';
 
   constructor(
     private readonly context: BenchContext,
@@ -81,21 +82,26 @@ class CrashRun {
   ) {}
 
   async all(rounds: number, ttls: number[], notes: string[]): Promise<void> {
-    for (const ttlMs of ttls) await this.start(ttlMs, notes);
+    for (const ttlMs of ttls) await this.start(ttlMs, notes, () => true);
     for (let i = 0; i < rounds; i++) await this.killRound();
     for (let i = 0; i < rounds; i++) await this.freezeRound();
     await this.renewBaton();
     for (let i = 0; i < rounds; i++) await this.blockRound(i);
-    await this.stopPeers();
-    await this.startReference();
-    for (let i = 0; i < rounds; i++) await this.listenerRound();
+    await this.stop();
+    this.what = 'listener';
+    for (const ttlMs of ttls) {
+      await this.start(ttlMs, notes, noPeer);
+      await this.startReference(ttlMs);
+      for (let i = 0; i < rounds; i++) await this.listenerRound();
+      await this.stop();
+    }
   }
 
-  private async start(ttlMs: number, notes: string[]): Promise<void> {
+  private async start(ttlMs: number, notes: string[], wants: (peer: string) => boolean): Promise<void> {
     const running: MeasuredSystem[] = [];
     const title = `TTL ${ttlMs / 1000} s`;
     const addresses = nearAddresses(this.context);
-    const group = { id: `crash-${ttlMs / 1000}`, title, addresses, ttlMs, prefetch, wants: () => true };
+    const group = { id: `${this.what}-${ttlMs / 1000}`, title, addresses, ttlMs, prefetch, wants };
     try {
       await startGroup(this.context, group, running, notes);
     } finally {
@@ -104,9 +110,10 @@ class CrashRun {
   }
 
   /** What a killed listener costs at the least. */
-  private async startReference(): Promise<void> {
+  private async startReference(besideTtlMs: number): Promise<void> {
     const { context } = this;
-    const group = { id: 'crash', addresses: nearAddresses(context), ttlMs: noTtl, prefetch };
+    const id = `${this.what}-${besideTtlMs / 1000}`;
+    const group = { id, addresses: nearAddresses(context), ttlMs: noTtl, prefetch };
     const system = new WarmSpare(placeOf(context, group, warmSpareName), context.stack);
     this.members.push({ measured: await MeasuredSystem.start(system, context.stack), ttlMs: noTtl });
   }
@@ -122,16 +129,7 @@ class CrashRun {
     );
   }
 
-  /** Peers have no listener to be killed, and two dozen processes beside it would be measured with it. */
-  private async stopPeers(): Promise<void> {
-    const { baton } = this;
-    const peers = this.members.filter((each) => !baton.includes(each));
-    this.peerTallies.push(...peers.map(tallyOf));
-    this.members.splice(0, this.members.length, ...baton);
-    await Promise.all(peers.map(({ measured }) => measured.stop()));
-  }
-
-  /** Listeners are killed, one after the other: milliseconds count here. */
+  /** One Baton and the reference, one after the other: milliseconds count here, and other pods would be measured with them. */
   private async listenerRound(): Promise<void> {
     this.progress.next('listener killed');
     const { signal } = this.context;
@@ -191,11 +189,18 @@ class CrashRun {
   }
 
   tallies(): string[] {
-    return [...this.members.map(tallyOf), ...this.peerTallies];
+    return [...this.formerTallies, ...this.members.map((each) => this.tallyOf(each))];
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.members.map(({ measured }) => measured.stop()));
+    const { members } = this;
+    this.formerTallies.push(...members.map((each) => this.tallyOf(each)));
+    this.members = [];
+    await Promise.all(members.map(({ measured }) => measured.stop()));
+  }
+
+  private tallyOf({ measured, ttlMs }: Member): string {
+    return tallyText(`${gapVariant(this.what, ttlMs)}, ${measured.name}`, measured.tally());
   }
 
   private get baton(): Member[] {

@@ -13,14 +13,23 @@ import { handlerOf } from './throughput-handler';
 /**
  * - `ack each`: one acknowledgement per message, sent when its handler has ended, as most programs do.
  * - `ack batched`: with Baton's own way of acknowledging, so that the two differ by the verification only.
+ * - `wait`: as `ack batched`, but each message begins `waitMs` after it came: the least that a question over such a distance
+ *   costs, if asking, answering and what both take of the processor were free.
  * - `read each`: as `ack each`, but each handler waits for a read of its own, one read after the other.
  * - `read beside`: as `ack each`, and now and then it asks etcd something that no message waits for.
  */
-export type Strategy = 'ack each' | 'ack batched' | 'read each' | 'read beside';
+export type Strategy = 'ack each' | 'ack batched' | 'wait' | 'read each' | 'read beside';
 
 export type ConsumerOrder =
   | { kind: 'open'; amqpUrl: string; etcd: string[]; lock: string; folder: string }
-  | { kind: 'consume'; queue: string; prefetch: number; handlerMs: number; strategy: Strategy }
+  | {
+      kind: 'consume';
+      queue: string;
+      prefetch: number;
+      handlerMs: number;
+      strategy: Strategy;
+      waitMs: number;
+    }
   | { kind: 'stop' };
 /** In answer to each order, once it is done. `readsMs`: how long each of the reads beside took, since the last answer. */
 export type ConsumerAnswer = { kind: 'done'; readsMs: number[] };
@@ -83,7 +92,7 @@ async function obey(order: ConsumerOrder): Promise<void> {
 }
 
 function consumerOf(
-  { strategy, handlerMs }: Extract<ConsumerOrder, { kind: 'consume' }>,
+  { strategy, handlerMs, waitMs }: Extract<ConsumerOrder, { kind: 'consume' }>,
   on: Channel,
 ): (message: ConsumeMessage | null) => void {
   const handle = handlerOf(folder, handlerMs);
@@ -99,11 +108,22 @@ function consumerOf(
     acks.ack(message);
     count.unsettled -= 1;
   };
+  let arrived: ConsumeMessage[] = [];
+  /** Those of one turn of the event loop wait together. */
+  const waited = (message: ConsumeMessage): void => {
+    if (arrived.push(message) > 1) return;
+    const together = arrived;
+    setImmediate(() => (arrived = []));
+    setTimeout(() => {
+      for (const one of together) void batched(one);
+    }, waitMs);
+  };
   return (message) => {
     if (!message) return;
     count.unsettled += 1;
     if (strategy === 'ack each' || strategy === 'read beside') void each(message);
     else if (strategy === 'ack batched') void batched(message);
+    else if (strategy === 'wait') waited(message);
     else
       lastRead = lastRead.then(async () => {
         await readHolder();

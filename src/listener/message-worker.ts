@@ -71,6 +71,7 @@ export class MessageWorker {
   private stampNs = 0n;
   private stampedAtRead = -1;
   private yielding = false;
+  /** The guard's last verdict asked for, until it is there. */
   private awaited: Promise<unknown> | null = null;
   private anyStarted = false;
   private idleWaiters: (() => void)[] = [];
@@ -182,6 +183,7 @@ export class MessageWorker {
     if (verdict === this.awaited) return;
     this.awaited = verdict;
     void verdict.then((result) => {
+      if (this.awaited === verdict) this.awaited = null;
       if (result.held) this.noteVerified(result.readBeganNs);
       this.pump();
     });
@@ -215,8 +217,10 @@ export class MessageWorker {
       if (current) {
         const refusal = guard.check(guard.lastReadBeganNs, work.receivedNs);
         if (refusal !== null) {
-          // A deadline that has passed may have been extended in a message not read yet: the verdict tells.
-          if (!guard.draining && !guard.whyOver) this.askGuard();
+          // Whoever was received has asked, and the verdict will pump; another read would serve nobody. A deadline that has
+          // passed may have been extended in a message not read yet: the verdict of another read tells.
+          const isAsked = refusal === 'not verified since it was received' && this.awaited !== null;
+          if (!isAsked && !guard.draining && !guard.whyOver) this.askGuard();
           break;
         }
       }

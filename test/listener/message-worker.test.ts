@@ -110,6 +110,24 @@ test('others are worked on while a redelivered message is being counted, also wi
   expect(bench.worker.busy).toBe(0);
 });
 
+test('what waits for a read on its way asks for no other when its neighbour has ended', async () => {
+  const bench = new Bench(2);
+  const answers: (() => void)[] = [];
+  const unanswered = (): Promise<void> => new Promise((resolve) => answers.push(resolve));
+  bench.reading = unanswered();
+  bench.deliver('first');
+  await eventually(() => expect(bench.guard.readsBegun).toBe(1));
+  bench.reading = unanswered();
+  bench.deliver('second');
+  await eventually(() => expect(bench.guard.readsBegun).toBe(2));
+  answers[0]?.();
+  await eventually(() => expect(bench.settled).toEqual(['ack first']));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(bench.guard.readsBegun).toBe(2);
+  answers[1]?.();
+  await eventually(() => expect(bench.settled).toEqual(['ack first', 'ack second']));
+});
+
 test('the first count of a tenure waits for the guard’s read, which etcd’s sync to disk would hold up', async () => {
   const bench = new Bench(2);
   let read!: () => void;
