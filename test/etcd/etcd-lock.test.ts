@@ -5,7 +5,7 @@ import { EtcdLock } from '../../src/etcd/etcd-lock';
 import { GuardReader } from '../../src/etcd/guard-reader';
 import type { HolderKey, LockView, WatchHint } from '../../src/pod/lock-store';
 import { sharedServers } from '../support/servers';
-import { applied, eventually, LockFixture } from './lock-fixture';
+import { applied, eventually, LockFixture, revisionFrom } from './lock-fixture';
 
 const east = { region: 'us-east', pod: 'east-1' };
 const west = { region: 'us-west', pod: 'west-1' };
@@ -40,7 +40,7 @@ test('an acquisition shows its token in view, receipt and last', async () => {
   expect(content(read)).toEqual(content(view));
   expect(await fixture.store.readReceipt(result.receipt.id)).toEqual(result.receipt);
   expect(await new GuardReader(fixture.client).readHolder(fixture.lock)).toEqual({
-    revision: read.revision,
+    revision: revisionFrom(read.revision),
     holder: { token, leaseId: me.leaseId },
   });
 });

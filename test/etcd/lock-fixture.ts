@@ -105,3 +105,8 @@ export async function eventually(
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** For `toEqual`: etcd's revision of then or later, as other test files write to the same etcd meanwhile. */
+export const revisionFrom = (least: number): { asymmetricMatch: (revision: unknown) => boolean } => ({
+  asymmetricMatch: (revision) => typeof revision === 'number' && revision >= least,
+});

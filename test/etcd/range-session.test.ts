@@ -6,7 +6,7 @@ import { RangeSession } from '../../src/etcd/range-session';
 import { LossyProxy } from '../support/lossy-proxy';
 import { sharedServers } from '../support/servers';
 import { eventually } from '../support/eventually';
-import { LockFixture } from './lock-fixture';
+import { LockFixture, revisionFrom } from './lock-fixture';
 
 const limitMs = 5_000;
 const endpoint = sharedServers().etcd[0] as string;
@@ -35,7 +35,7 @@ test('a read shows token and lease of the holder, and nobody once the key is gon
   const me = await fixture.stand('us-east', 'a');
   const { token } = await fixture.acquire(me);
   await expect(session.read(frame())).resolves.toEqual({
-    revision: token,
+    revision: revisionFrom(token),
     owner: { modRevision: token, lease: me.leaseId },
   });
   await fixture.deleteRaw(fixture.keys.holder);
@@ -57,7 +57,7 @@ test('reads side by side each get their own answer', async () => {
   );
   for (const [index, answer] of answers.entries())
     expect(answer).toEqual({
-      revision: token,
+      revision: revisionFrom(token),
       owner: index % 2 === 0 ? { modRevision: token, lease: me.leaseId } : null,
     });
 });
@@ -86,7 +86,7 @@ test('a connection cut under reads ends them without an answer, and the guard’
   closers.push(() => reader.close());
   const me = await fixture.stand('us-east', 'a');
   const { token } = await fixture.acquire(me);
-  const held = { revision: token, holder: { token, leaseId: me.leaseId } };
+  const held = { revision: revisionFrom(token), holder: { token, leaseId: me.leaseId } };
   await expect(reader.readHolder(fixture.lock)).resolves.toEqual(held);
   proxy.cut();
   await expect(reader.readHolder(fixture.lock)).resolves.toEqual(held);
