@@ -74,6 +74,7 @@ class CrashRun {
   private members: Member[] = [];
   /** Of members that have been stopped. */
   private readonly formerTallies: string[] = [];
+  /** Part of the names of what is started, and of its tallies. */
   private what = 'crash';
 
   constructor(
@@ -194,9 +195,12 @@ class CrashRun {
 
   async stop(): Promise<void> {
     const { members } = this;
-    this.formerTallies.push(...members.map((each) => this.tallyOf(each)));
     this.members = [];
-    await Promise.all(members.map(({ measured }) => measured.stop()));
+    try {
+      this.formerTallies.push(...members.map((each) => this.tallyOf(each)));
+    } finally {
+      await Promise.all(members.map(({ measured }) => measured.stop()));
+    }
   }
 
   private tallyOf({ measured, ttlMs }: Member): string {
