@@ -34,7 +34,11 @@ const peerBlockRounds = { full: 10, quick: 1 };
 interface Member {
   measured: MeasuredSystem;
   ttlMs: number;
+  part: 'crash' | 'listener';
 }
+
+const tallyOf = ({ measured, ttlMs, part }: Member): string =>
+  tallyText(`${gapVariant(part, ttlMs)}, ${measured.name}`, measured.tally());
 
 const noPeer = (): boolean => false;
 
@@ -74,8 +78,6 @@ class CrashRun {
   private members: Member[] = [];
   /** Of members that have been stopped. */
   private readonly formerTallies: string[] = [];
-  /** Part of the names of what is started, and of its tallies. */
-  private what = 'crash';
 
   constructor(
     private readonly context: BenchContext,
@@ -83,40 +85,45 @@ class CrashRun {
   ) {}
 
   async all(rounds: number, ttls: number[], notes: string[]): Promise<void> {
-    for (const ttlMs of ttls) await this.start(ttlMs, notes, () => true);
+    for (const ttlMs of ttls) await this.start('crash', ttlMs, notes, () => true);
     for (let i = 0; i < rounds; i++) await this.killRound();
     for (let i = 0; i < rounds; i++) await this.freezeRound();
     await this.renewBaton();
     for (let i = 0; i < rounds; i++) await this.blockRound(i);
     await this.stop();
-    this.what = 'listener';
     for (const ttlMs of ttls) {
-      await this.start(ttlMs, notes, noPeer);
+      await this.start('listener', ttlMs, notes, noPeer);
       await this.startReference(ttlMs);
       for (let i = 0; i < rounds; i++) await this.listenerRound();
       await this.stop();
     }
   }
 
-  private async start(ttlMs: number, notes: string[], wants: (peer: string) => boolean): Promise<void> {
+  private async start(
+    part: Member['part'],
+    ttlMs: number,
+    notes: string[],
+    wants: (peer: string) => boolean,
+  ): Promise<void> {
     const running: MeasuredSystem[] = [];
     const title = `TTL ${ttlMs / 1000} s`;
     const addresses = nearAddresses(this.context);
-    const group = { id: `${this.what}-${ttlMs / 1000}`, title, addresses, ttlMs, prefetch, wants };
+    const group = { id: `${part}-${ttlMs / 1000}`, title, addresses, ttlMs, prefetch, wants };
     try {
       await startGroup(this.context, group, running, notes);
     } finally {
-      this.members.push(...running.map((measured) => ({ measured, ttlMs })));
+      this.members.push(...running.map((measured) => ({ measured, ttlMs, part })));
     }
   }
 
   /** What a killed listener costs at the least. */
   private async startReference(besideTtlMs: number): Promise<void> {
     const { context } = this;
-    const id = `${this.what}-${besideTtlMs / 1000}`;
+    const part = 'listener';
+    const id = `${part}-${besideTtlMs / 1000}`;
     const group = { id, addresses: nearAddresses(context), ttlMs: noTtl, prefetch };
     const system = new WarmSpare(placeOf(context, group, warmSpareName), context.stack);
-    this.members.push({ measured: await MeasuredSystem.start(system, context.stack), ttlMs: noTtl });
+    this.members.push({ measured: await MeasuredSystem.start(system, context.stack), ttlMs: noTtl, part });
   }
 
   private async killRound(): Promise<void> {
@@ -190,21 +197,17 @@ class CrashRun {
   }
 
   tallies(): string[] {
-    return [...this.formerTallies, ...this.members.map((each) => this.tallyOf(each))];
+    return [...this.formerTallies, ...this.members.map(tallyOf)];
   }
 
   async stop(): Promise<void> {
     const { members } = this;
     this.members = [];
     try {
-      this.formerTallies.push(...members.map((each) => this.tallyOf(each)));
+      this.formerTallies.push(...members.map(tallyOf));
     } finally {
       await Promise.all(members.map(({ measured }) => measured.stop()));
     }
-  }
-
-  private tallyOf({ measured, ttlMs }: Member): string {
-    return tallyText(`${gapVariant(this.what, ttlMs)}, ${measured.name}`, measured.tally());
   }
 
   private get baton(): Member[] {
