@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
-import { setPriority, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EtcdCluster, type ServerCertificate, startEtcdCluster } from './etcd-server';
 import { checkPrograms } from './find-program';
 import { givable, neededPrograms } from './given-servers';
+import { lowerPriority } from './lower-priority';
 import { startPostgresServer, type PostgresServer } from './postgres-server';
 import { startRabbitmqServer, type RabbitmqServer } from './rabbitmq-server';
 import { Reaper } from './reaper';
@@ -38,9 +39,6 @@ export interface DevStackOptions {
   /** Gets one line when a server is ready. Default: nothing is said. */
   onProgress?: (line: string) => void;
 }
-
-/** Niceness of what would run on another machine. */
-export const elsewherePriority = 10;
 
 /** Real servers for the demo and the tests; see {@link startDevStack}. */
 export class DevStack {
@@ -81,7 +79,7 @@ export class DevStack {
   /** Runs it behind everything else, as it would be elsewhere; one given by its address is left alone. */
   lowerTemporalPriority(): void {
     const pid = this.running.has('temporal') ? this.temporal.pid : undefined;
-    if (pid !== undefined) setPriority(pid, elsewherePriority);
+    if (pid !== undefined) lowerPriority(pid);
   }
 
   /** @throws Error when this stack was started without Toxiproxy. */

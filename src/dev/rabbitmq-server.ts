@@ -174,6 +174,8 @@ export class RabbitmqServer extends Server {
         RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
         RABBITMQ_NODE_PORT: String(this.ports.amqp),
         RABBITMQ_DIST_PORT: String(this.ports.distribution),
+        // Bound to processors, its threads would wait for what else runs there: erl(1), +sbt.
+        RABBITMQ_SCHEDULER_BIND_TYPE: 'u',
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false',
       },
     };
