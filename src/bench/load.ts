@@ -1,76 +1,86 @@
-import { connect, type ChannelModel, type ConfirmChannel } from 'amqplib';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { compiledProgram } from './compiled-program';
 
-/** One message at a time: a burst would put its own pause into every gap. */
-const tickMs = 1;
-const confirmLimitMs = 10_000;
+export type LoadOrder =
+  { kind: 'start'; messagesPerSecond: number } | { kind: 'pause' } | { kind: 'publish' } | { kind: 'settle' };
+
+/** After the connection, and to each `settle`: what the broker has confirmed since the report before. */
+export interface LoadReport {
+  confirmed: number[];
+}
 
 /**
  * Publishes numbered persistent messages (the body is the number) to one queue at a steady rate, and knows which of
- * them the broker has confirmed. It goes straight to the broker, also where the contenders are far away from it.
+ * them the broker has confirmed. It goes straight to the broker, also where the contenders are far away from it, and does so
+ * in a process of its own: what the bench has to do in the moment of a switch must not keep a message back.
  */
 export class Load {
-  /** Confirmed by the broker. */
+  /** Confirmed by the broker. Up to date after `settle`. */
   readonly published = new Set<number>();
-  private nextSeq = 1;
-  private unconfirmed = 0;
-  private timer: NodeJS.Timeout | undefined;
 
-  private constructor(
-    private readonly model: ChannelModel,
-    private readonly channel: ConfirmChannel,
-    private readonly queue: string,
-  ) {}
+  private constructor(private readonly publisher: ChildProcess) {}
 
   /** The queue must exist. */
   static async connect(url: string, queue: string): Promise<Load> {
-    // Else the kernel keeps a message back until the broker has confirmed the one before, up to 40 ms.
-    const model = await connect(url, { timeout: 5_000, noDelay: true });
-    // Followed by `close`; a broker that is gone ends the bench through its contenders.
-    model.on('error', () => undefined);
-    const channel = await model.createConfirmChannel();
-    channel.on('error', () => undefined);
-    return new Load(model, channel, queue);
-  }
-
-  /** The number that the next message gets. */
-  get next(): number {
-    return this.nextSeq;
+    const publisher = fork(compiledProgram('load-program.js'), [url, queue], {
+      serialization: 'advanced',
+      detached: true,
+    });
+    const load = new Load(publisher);
+    await load.report();
+    return load;
   }
 
   /** From now on, until `pause`. Called again, it changes the rate. */
   start(messagesPerSecond: number): void {
-    this.pause();
-    const began = performance.now();
-    let sent = 0;
-    this.timer = setInterval(() => {
-      const due = Math.floor(((performance.now() - began) * messagesPerSecond) / 1000);
-      for (; sent < due; sent++) this.publish();
-    }, tickMs);
+    this.order({ kind: 'start', messagesPerSecond });
   }
 
   pause(): void {
-    clearInterval(this.timer);
+    this.order({ kind: 'pause' });
   }
 
   publish(): void {
-    const seq = this.nextSeq++;
-    this.unconfirmed++;
-    this.channel.sendToQueue(this.queue, Buffer.from(String(seq)), { persistent: true }, (error: unknown) => {
-      this.unconfirmed--;
-      if (!error) this.published.add(seq);
-    });
+    this.order({ kind: 'publish' });
   }
 
-  /** Waits until the broker has answered for every message. */
+  /** Waits until the broker has answered for every message. For one caller at a time. */
   async settle(): Promise<void> {
-    const giveUpAt = Date.now() + confirmLimitMs;
-    while (this.unconfirmed > 0 && Date.now() < giveUpAt) await sleep(5);
+    const report = this.report();
+    this.order({ kind: 'settle' });
+    for (const seq of (await report).confirmed) this.published.add(seq);
   }
 
   /** Idempotent. */
   async close(): Promise<void> {
-    this.pause();
-    await this.model.close().catch(() => undefined); // Closed already.
+    const { publisher } = this;
+    if (hasEnded(publisher)) return;
+    const exited = once(publisher, 'exit');
+    if (publisher.connected) publisher.disconnect();
+    await exited;
+  }
+
+  private order(order: LoadOrder): void {
+    if (!this.publisher.connected) throw new Error('the publisher has ended');
+    this.publisher.send(order);
+  }
+
+  private async report(): Promise<LoadReport> {
+    const ended = new AbortController();
+    const { signal } = ended;
+    const report = once(this.publisher, 'message', { signal }) as Promise<[LoadReport]>;
+    const exit = once(this.publisher, 'exit', { signal });
+    try {
+      const first = await Promise.race([report, exit.then(() => null)]);
+      if (!first) throw new Error('the publisher has ended');
+      return first[0];
+    } finally {
+      ended.abort();
+      await Promise.allSettled([report, exit]);
+    }
   }
 }
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
+  exitCode !== null || signalCode !== null;

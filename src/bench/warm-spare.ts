@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { connect } from 'amqplib';
 import type { DevStack } from '../dev/dev-stack';
+import { compiledProgram } from './compiled-program';
 import type { ConsumerSystem, SystemPlace } from './contender';
 import { waitUntil } from './wait';
 
@@ -36,7 +37,14 @@ export class WarmSpare implements ConsumerSystem {
     const channel = await model.createChannel();
     await channel.assertQueue(this.queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
     await model.close();
-    const args = [program(), 'supervisor', amqpUrl, this.queue, String(prefetch), this.ledgerFile];
+    const args = [
+      compiledProgram('warm-spare-program.js'),
+      'supervisor',
+      amqpUrl,
+      this.queue,
+      String(prefetch),
+      this.ledgerFile,
+    ];
     const supervisor = spawn(process.execPath, args, { detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
     if (supervisor.pid === undefined) throw new Error(`${this.name} could not be started`);
     this.stack.adopt(supervisor.pid, { group: true });
@@ -77,11 +85,4 @@ export class WarmSpare implements ConsumerSystem {
     supervisor.stdin?.end();
     await exited;
   }
-}
-
-/** This file itself may run uncompiled, under jest. */
-function program(): string {
-  const name = 'warm-spare-program.js';
-  const beside = join(__dirname, name);
-  return existsSync(beside) ? beside : resolve(__dirname, '../../dist/src/bench', name);
 }

@@ -243,7 +243,9 @@ export class TenureRunner {
     const began = performance.now();
     tenure.state = 'draining';
     const { finished, returned } = worker;
-    logger.info({ inFlight: metrics.counts.inFlight, limitMs }, 'draining');
+    const atFirst = { inFlight: metrics.counts.inFlight, limitMs };
+    // Lines wait for whoever takes them, which may be a busy disk: not before the transaction is on its way.
+    setImmediate(() => logger.info(atFirst, 'draining'));
     const cancelled = consumer.cancel();
     // What arrives until the broker has heard of it is still worked on, so that little has to go back.
     await Promise.race([worker.workedOff(), pause(Math.min(limitMs, workOffLimitMs))]);
@@ -270,7 +272,7 @@ export class TenureRunner {
       logger.error({ ...line, reason: 'limit passed' }, 'drain incomplete');
       return;
     }
-    logger.info(line, 'drained');
+    setImmediate(() => logger.info(line, 'drained'));
     // The channel is kept: a channel that closes can lose acknowledgements that the broker has received.
     const heard = await Promise.race([cancelled.then(() => true), pause(cancelLimitMs).then(() => false)]);
     // Resumed meanwhile, it works on what has come since.
