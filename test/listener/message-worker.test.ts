@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { Guard } from '../../src/listener/guard';
 import type { Handler } from '../../src/listener/handler';
@@ -24,13 +25,17 @@ class Bench {
   readonly guard: Guard;
   readonly worker: MessageWorker;
 
-  constructor(concurrency: number, handler: (body: string) => Promise<void> | void = () => {}) {
+  constructor(
+    concurrency: number,
+    handler: (body: string) => Promise<void> | void = () => {},
+    verificationMaxAgeMs = 60_000,
+  ) {
     this.guard = new Guard({
       ...holder,
       reader: { readHolder: () => this.reading.then(() => ({ revision: holder.token, holder })) },
       deadlineNs: process.hrtime.bigint() + 600_000_000_000n,
       marginMs: 1_000,
-      verificationMaxAgeMs: 60_000,
+      verificationMaxAgeMs,
       abortLeadMs: 100,
       onAbort: () => {},
       onOver: () => {},
@@ -126,6 +131,15 @@ test('what waits for a read on its way asks for no other when its neighbour has 
   expect(bench.guard.readsBegun).toBe(2);
   answers[1]?.();
   await eventually(() => expect(bench.settled).toEqual(['ack first', 'ack second']));
+});
+
+test('what has waited longer for its turn than a verification may be old asks again', async () => {
+  const bench = new Bench(1, (body) => (body === 'slow' ? sleep(200) : undefined), 100);
+  bench.deliver('slow');
+  bench.deliver('late');
+  await eventually(() => expect(bench.settled).toEqual(['ack slow', 'ack late']));
+  // Both came before the first read, which served both.
+  expect(bench.guard.readsBegun).toBe(2);
 });
 
 test('the first count of a tenure waits for the guard’s read, which etcd’s sync to disk would hold up', async () => {
