@@ -63,7 +63,8 @@ export class Load {
 
   private order(order: LoadOrder): void {
     if (!this.publisher.connected) throw new Error('the publisher has ended');
-    this.publisher.send(order);
+    // One that ends just now shows it in its next report.
+    this.publisher.send(order, () => undefined);
   }
 
   private async report(): Promise<LoadReport> {
