@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { compiledProgram } from './compiled-program';
+import { compiledProgram } from '../compiled-program';
 
 export type LoadOrder =
   { kind: 'start'; messagesPerSecond: number } | { kind: 'pause' } | { kind: 'publish' } | { kind: 'settle' };
@@ -19,11 +19,15 @@ export class Load {
   /** Confirmed by the broker. Up to date after `settle`. */
   readonly published = new Set<number>();
 
-  private constructor(private readonly publisher: ChildProcess) {}
+  private readonly exited: Promise<unknown>;
+
+  private constructor(private readonly publisher: ChildProcess) {
+    this.exited = once(publisher, 'exit');
+  }
 
   /** The queue must exist. */
   static async connect(url: string, queue: string): Promise<Load> {
-    const publisher = fork(compiledProgram('load-program.js'), [url, queue], {
+    const publisher = fork(compiledProgram('bench/load-program.js'), [url, queue], {
       serialization: 'advanced',
       detached: true,
     });
@@ -54,11 +58,8 @@ export class Load {
 
   /** Idempotent. */
   async close(): Promise<void> {
-    const { publisher } = this;
-    if (hasEnded(publisher)) return;
-    const exited = once(publisher, 'exit');
-    if (publisher.connected) publisher.disconnect();
-    await exited;
+    if (this.publisher.connected) this.publisher.disconnect();
+    await this.exited;
   }
 
   private order(order: LoadOrder): void {
@@ -68,20 +69,9 @@ export class Load {
   }
 
   private async report(): Promise<LoadReport> {
-    const ended = new AbortController();
-    const { signal } = ended;
-    const report = once(this.publisher, 'message', { signal }) as Promise<[LoadReport]>;
-    const exit = once(this.publisher, 'exit', { signal });
-    try {
-      const first = await Promise.race([report, exit.then(() => null)]);
-      if (!first) throw new Error('the publisher has ended');
-      return first[0];
-    } finally {
-      ended.abort();
-      await Promise.allSettled([report, exit]);
-    }
+    const report = once(this.publisher, 'message') as Promise<[LoadReport]>;
+    const first = await Promise.race([report, this.exited.then(() => null)]);
+    if (!first) throw new Error('the publisher has ended');
+    return first[0];
   }
 }
-
-const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
-  exitCode !== null || signalCode !== null;

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'amqplib';
+import { compiledProgram } from '../compiled-program';
 import type { DevStack } from '../dev/dev-stack';
-import { compiledProgram } from './compiled-program';
 import type { ConsumerSystem, SystemPlace } from './contender';
 import { waitUntil } from './wait';
 
@@ -38,7 +38,7 @@ export class WarmSpare implements ConsumerSystem {
     await channel.assertQueue(this.queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
     await model.close();
     const args = [
-      compiledProgram('warm-spare-program.js'),
+      compiledProgram('bench/warm-spare-program.js'),
       'supervisor',
       amqpUrl,
       this.queue,

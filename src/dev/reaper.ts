@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
+import { compiledProgram } from '../compiled-program';
 import { startTimeOf } from './process-state';
 
 /** One line on the pipe to the reaper process. */
@@ -35,7 +35,7 @@ export class Reaper {
   constructor() {
     const id = randomUUID();
     this.environment = { [MARK_NAME]: id };
-    this.child = spawn(process.execPath, [reaperProgram(), `${MARK_NAME}=${id}`], {
+    this.child = spawn(process.execPath, [compiledProgram('dev/reaper-main.js'), `${MARK_NAME}=${id}`], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true, // Its own session: a closing terminal does not reach it.
       cwd: '/',
@@ -98,12 +98,4 @@ export class Reaper {
   private send(message: ReaperMessage): void {
     if (this.pipe.writable) this.pipe.write(`${JSON.stringify(message)}\n`);
   }
-}
-
-/** The compiled program: this file itself may run uncompiled, under jest. */
-function reaperProgram(): string {
-  const beside = join(__dirname, 'reaper-main.js');
-  const program = existsSync(beside) ? beside : resolve(__dirname, '../../dist/src/dev/reaper-main.js');
-  if (!existsSync(program)) throw new Error(`${program} is missing: expected a build; run \`npm run build\``);
-  return program;
 }

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { compiledProgram } from '../compiled-program';
 import { DemoPod } from '../demo/demo-pods';
 import { EtcdObserver } from './etcd-observer';
 import type { PodRole } from './fault-catalogue';
@@ -349,10 +350,5 @@ interface SwitchAnswer {
   receipt: { from: { pod: string; token: number } | null; to: { token: number } | null } | null;
 }
 
-/** The compiled program: this file itself may run uncompiled, under jest. */
-const compiled = (path: string): string => {
-  const beside = resolve(__dirname, '..', path);
-  return existsSync(beside) ? beside : resolve(__dirname, '../../dist/src', path);
-};
-const program = compiled('cli/main.js');
-const handler = compiled('torture/handler.js');
+const program = compiledProgram('cli/main.js');
+const handler = compiledProgram('torture/handler.js');

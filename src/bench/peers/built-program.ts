@@ -10,9 +10,9 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { constants, setPriority } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { findProgram, programCache } from '../../dev/find-program';
+import { lowerPriority } from '../../dev/lower-priority';
 import { Reaper } from '../../dev/reaper';
 
 /** One call of a compiler or an installer. */
@@ -154,7 +154,7 @@ async function run(step: BuildStep, reaper: Reaper, signal: AbortSignal | undefi
   if (child.pid !== undefined) {
     reaper.watch(child.pid, { group: true });
     // Whatever else happens on the machine goes first.
-    setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    lowerPriority(child.pid);
   }
   const code = await new Promise<number | null>((done, fail) => {
     const interrupt = (): void => fail(signal?.reason as Error);

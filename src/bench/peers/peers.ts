@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { compiledProgram } from '../../compiled-program';
 import type { DevStack } from '../../dev/dev-stack';
 import type { ConsumerSystem, SystemPlace } from '../contender';
 import { BuiltProgram, goBuild, type Say } from './built-program';
@@ -40,7 +40,10 @@ const singleActiveConsumer: Peer = {
     new ProgramSystem(
       {
         name: 'single active consumer',
-        command: { program: process.execPath, args: [compiled('single-active-consumer.js')] },
+        command: {
+          program: process.execPath,
+          args: [compiledProgram('bench/peers/single-active-consumer.js')],
+        },
         servers: null,
         queueArguments: { 'x-single-active-consumer': true },
         longestStandingIsActive: true,
@@ -107,11 +110,3 @@ const curator: Peer = {
 
 /** In the order of the tables. */
 export const peers: Peer[] = [singleActiveConsumer, etcdElection, clientGo, curator];
-
-/** A program of this folder: this file itself may run uncompiled, under jest. */
-function compiled(name: string): string {
-  const beside = join(__dirname, name);
-  const program = existsSync(beside) ? beside : resolve(__dirname, '../../../dist/src/bench/peers', name);
-  if (!existsSync(program)) throw new Error(`${program} is missing: expected a build; run \`npm run build\``);
-  return program;
-}
