@@ -12,6 +12,16 @@ export function compileEagerly(): void {
   setFlagsFromString('--no-flush-bytecode');
 }
 
+/**
+ * For a process that rehearses: what V8 learns of an object's shape counts from a function's first call on, where it otherwise
+ * begins to learn after some calls. And nothing is compiled between bytecode and optimized code, which would fall on the
+ * first calls that matter.
+ */
+export function learnAtOnce(): void {
+  setFlagsFromString('--no-lazy-feedback-allocation');
+  setFlagsFromString('--no-sparkplug');
+}
+
 /** What is loaded from now on may be large, and seldom all of it is called. */
 export function compileLazily(): void {
   setFlagsFromString('--lazy');

@@ -15,10 +15,11 @@ import { handlerOf } from './throughput-handler';
  * - `ack batched`: with Baton's own way of acknowledging, so that the two differ by the verification only.
  * - `wait`: as `ack batched`, but each message begins `waitMs` after it came: the least that a question over such a distance
  *   costs, if asking, answering and what both take of the processor were free.
+ * - `wait beside`: as `wait`, and it asks etcd as often as Baton does, without that a message waits for the answers.
  * - `read each`: as `ack each`, but each handler waits for a read of its own, one read after the other.
  * - `read beside`: as `ack each`, and now and then it asks etcd something that no message waits for.
  */
-export type Strategy = 'ack each' | 'ack batched' | 'wait' | 'read each' | 'read beside';
+export type Strategy = 'ack each' | 'ack batched' | 'wait' | 'wait beside' | 'read each' | 'read beside';
 
 export type ConsumerOrder =
   | { kind: 'open'; amqpUrl: string; etcd: string[]; lock: string; folder: string }
@@ -36,6 +37,8 @@ export type ConsumerAnswer = { kind: 'done'; readsMs: number[] };
 
 /** One read at a time, this long after the answer of the one before: too few to be a load. */
 const readPauseMs = 5;
+/** Where reads are to cost what they cost Baton's guard: one begins so long after another. */
+const readSpacingMs = 2;
 
 let broker: ChannelModel;
 let channel: Channel;
@@ -80,6 +83,7 @@ async function obey(order: ConsumerOrder): Promise<void> {
       await channel.prefetch(order.prefetch);
       ({ consumerTag } = await channel.consume(order.queue, consumerOf(order, channel)));
       if (order.strategy === 'read beside') readLater();
+      if (order.strategy === 'wait beside') reading = setInterval(() => void readHolder(), readSpacingMs);
       return;
     case 'stop':
       clearTimeout(reading);
@@ -123,7 +127,7 @@ function consumerOf(
     count.unsettled += 1;
     if (strategy === 'ack each' || strategy === 'read beside') void each(message);
     else if (strategy === 'ack batched') void batched(message);
-    else if (strategy === 'wait') waited(message);
+    else if (strategy === 'wait' || strategy === 'wait beside') waited(message);
     else
       lastRead = lastRead.then(async () => {
         await readHolder();

@@ -52,7 +52,9 @@ export class AdvanceConsumer {
   private readonly beganMs = performance.now();
   private deadlineNs: bigint;
   private readsInFlight = 0;
+  /** Until the next read. */
   private timer: NodeJS.Timeout | null = null;
+  private immediate: NodeJS.Immediate | null = null;
   private stopped = false;
   private readonly watch: LockWatch | null;
   /** The read that began last, of those that have answered. */
@@ -111,10 +113,20 @@ export class AdvanceConsumer {
 
   /**
    * Asks, again and again until `askNoMore`: rarely while nothing is held, because a read verifies only what came before it,
-   * and costs the processor that the broker needs to bring it. To be called once.
+   * and costs the processor that the broker needs to bring it. With a watch at once, for a revision that the change can
+   * be compared with. To be called once.
    */
-  ask(): void {
+  begin(): void {
+    if (this.watch) this.ask();
+    else this.askLater();
+  }
+
+  private ask(): void {
     if (this.readsInFlight < maxReadsInFlight) void this.read();
+    this.askLater();
+  }
+
+  private askLater(): void {
     const spacingMs = (performance.now() - this.beganMs) * spacingPerElapsed;
     const heldMs = this.watch ? watchedReadSpacingMs : minReadSpacingMs;
     const leastMs = this.messages.length === 0 ? maxReadSpacingMs : heldMs;
@@ -124,11 +136,12 @@ export class AdvanceConsumer {
   /** After whatever else the broker has just sent. */
   private askSoon(): void {
     this.clearTimer();
-    this.timer = setTimeout(() => this.ask(), 0);
+    this.immediate = setImmediate(() => this.ask());
   }
 
   private clearTimer(): void {
     if (this.timer) clearTimeout(this.timer);
+    if (this.immediate) clearImmediate(this.immediate);
     this.timer = null;
   }
 

@@ -1,4 +1,5 @@
-import { compileEagerly } from '../eager-code';
+import { compileEagerly, learnAtOnce } from '../eager-code';
 
 /** To be imported first. */
 compileEagerly();
+learnAtOnce();

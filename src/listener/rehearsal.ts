@@ -1,5 +1,5 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { AdvanceConsumer } from './advance-consumer';
+import { AdvanceConsumer, type Held } from './advance-consumer';
 import { Guard, type HolderReader } from './guard';
 import { MessageMetrics } from './message-metrics';
 import { MessageWorker, type MessageWorkerOptions } from './message-worker';
@@ -27,15 +27,20 @@ export async function rehearseTenure({ reader, ...place }: Rehearsed): Promise<v
       return { revision, holder: { token, leaseId } };
     },
   };
+  let held: readonly Held[] = [];
   const began = new Promise<bigint>((resolve) => {
     const ahead = new AdvanceConsumer({
       ...expected,
       reader: asHolder,
       watch: null,
       afterToken: 0,
-      onHolder: (_token, readBeganNs) => resolve(readBeganNs),
+      onHolder: (_token, readBeganNs) => {
+        held = ahead.handTo(() => {});
+        resolve(readBeganNs);
+      },
     });
-    ahead.ask();
+    ahead.begin();
+    ahead.hold(messageOf('held'), channel);
     // Without an answer of etcd there is nothing to rehearse.
     setTimeout(() => {
       ahead.stop();
@@ -68,7 +73,7 @@ export async function rehearseTenure({ reader, ...place }: Rehearsed): Promise<v
     metrics: new MessageMetrics(place.region).forLock(place.settings.name),
     onFirstMessage: () => {},
   });
-  worker.takeHeld([{ message: messageOf('held'), channel, receivedNs: readBeganNs - 1n }]);
+  worker.takeHeld(held);
   worker.accept(messageOf('fresh'), channel);
   worker.accept(messageOf('redelivered', true), channel);
   await worker.workedOff();

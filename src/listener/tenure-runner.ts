@@ -131,7 +131,7 @@ export class TenureRunner {
     this.ahead = ahead;
     // The broker takes longest, so it is asked first.
     void this.consumeAhead();
-    ahead.ask();
+    ahead.begin();
     this.options.logger.info({ afterToken }, 'consuming ahead of a tenure');
   }
 
@@ -292,6 +292,8 @@ export class TenureRunner {
     tenure.state = 'consuming';
     tenure.guard.draining = false;
     tenure.logger.info('resuming');
+    // What has come since waits for this; perhaps nothing will come any more that would wake it.
+    tenure.worker.pump();
     void this.consume('ask the guard');
   }
 

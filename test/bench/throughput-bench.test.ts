@@ -53,6 +53,7 @@ test('each system gives a rate for each load, and every message of Baton was ver
   ]);
   expect(systemsOf('prefetch 500, handler 0 ms, etcd at 40 ms').toSorted()).toEqual([
     'amqplib unverified, 40 ms late',
+    'amqplib unverified, 40 ms late, reads beside',
     'baton',
     'one etcd read per message',
   ]);
@@ -68,7 +69,7 @@ test('each system gives a rate for each load, and every message of Baton was ver
     /prefetch 500, etcd near[^]*prefetch 200, etcd near[^]*40 ms[^]*latency added/,
   );
   expect(goals.find(({ goal }) => goal.includes('prefetch 500, etcd at 40 ms'))?.measured).toContain(
-    'merely waiting 40 ms: ',
+    'with reads beside: ',
   );
   const [, handled, verified] =
     /Of the (\d+) messages that Baton handled, (\d+) were/.exec(notes[0] ?? '') ?? [];

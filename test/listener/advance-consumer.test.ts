@@ -38,7 +38,7 @@ function begin({ watch }: { watch: boolean }): void {
     marginMs: 1_000,
     onHolder: (token, readBeganNs) => found.push([token, readBeganNs]),
   });
-  ahead.ask();
+  ahead.begin();
 }
 
 /** Returns a moment after it was received. */
@@ -93,6 +93,15 @@ test.each([false, true])(
     expect(found[0]![1]).toBeGreaterThanOrEqual(held!.receivedNs);
   },
 );
+
+test.each([
+  ['without a watch, asks nothing before it holds something', false, 0],
+  ['with a watch, asks at once: a change counts only after a read', true, 1],
+])('%s', async (_, watch, expected) => {
+  begin({ watch });
+  await pass(5);
+  expect(reads).toBe(expected);
+});
 
 test('finds out that it is holder also while nothing comes', async () => {
   begin({ watch: false });

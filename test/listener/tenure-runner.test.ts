@@ -267,6 +267,28 @@ describe('a drain', () => {
     expect(fixture.notes()).toEqual([]);
   });
 
+  it('that is undone works on what came since, also when nothing comes any more', async () => {
+    const url = new URL(sharedServers().rabbitmq);
+    const proxy = await LossyProxy.start(url.host);
+    proxies.push(proxy);
+    url.host = proxy.address;
+    await open({ amqpUrl: url.href });
+    const child = await fixture.forkWarm();
+    const token = await fixture.startTenure(child);
+    await child.next('consuming');
+    // The broker does not hear that the consumer is cancelled, and delivers to it.
+    proxy.holdRequestsBack();
+    await child.drain(token);
+    await fixture.publish(orders(3));
+    await eventually(async () => expect(await fixture.ready()).toBe(0));
+    child.send({ kind: 'ping', n: 1 });
+    await child.next('pong');
+    expect(fixture.notes()).toEqual([]);
+    child.send({ kind: 'resume', lock: fixture.lock, token });
+    proxy.deliverRequests();
+    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(3)));
+  });
+
   describe('with a hand-over', () => {
     const handOver = async (): Promise<HolderChange> => {
       await fixture.locks.stand('there', 'other', 120_000);

@@ -1,13 +1,15 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A TCP proxy for what Toxiproxy cannot do: let requests through and swallow, or hold back, the answers from a moment on. */
+/** A TCP proxy for what Toxiproxy cannot do: swallow or hold back the answers, or the requests, from a moment on. */
 export class LossyProxy {
   private readonly sockets = new Set<Socket>();
   private readonly silenced = new WeakSet<Socket>();
   private swallowing = false;
   /** What has come meanwhile, in its order; `null` while nothing is held back. */
   private heldBack: (() => void)[] | null = null;
+  /** The same of what clients have sent. */
+  private heldRequests: (() => void)[] | null = null;
 
   private constructor(
     private readonly server: Server,
@@ -43,6 +45,16 @@ export class LossyProxy {
     this.heldBack ??= [];
   }
 
+  /** From now on what clients send waits until `deliverRequests`; answers still arrive. */
+  holdRequestsBack(): void {
+    this.heldRequests ??= [];
+  }
+
+  deliverRequests(): void {
+    for (const deliver of this.heldRequests ?? []) deliver();
+    this.heldRequests = null;
+  }
+
   /** The present connections stay open and say nothing any more, as after a firewall's reset; new ones work. */
   silencePresentConnections(): void {
     for (const socket of this.sockets) this.silenced.add(socket);
@@ -72,7 +84,10 @@ export class LossyProxy {
         other.destroy();
       });
     }
-    client.on('data', (chunk) => server.write(chunk));
+    client.on('data', (chunk) => {
+      if (this.heldRequests) this.heldRequests.push(() => server.write(chunk));
+      else server.write(chunk);
+    });
     server.on('data', (chunk) => {
       if (this.swallowing || this.silenced.has(client)) return;
       if (this.heldBack) this.heldBack.push(() => client.write(chunk));
