@@ -136,7 +136,8 @@ export class ListenerGroup extends EventEmitter<ListenerGroupEvents> {
   }
 
   private replace(process: ListenerProcess, why: string): void {
-    this.emit('retired', process.pid);
+    // After all that is in a hurry.
+    setImmediate(() => this.emit('retired', process.pid));
     if (this.closed) return;
     if (process === this.spareProcess) {
       this.spareProcess = null;
