@@ -15,7 +15,7 @@ import { handlerOf } from './throughput-handler';
  * - `ack batched`: with Baton's own way of acknowledging, so that the two differ by the verification only.
  * - `wait`: as `ack batched`, but each message begins `waitMs` after it came: the least that a question over such a distance
  *   costs, if asking, answering and what both take of the processor were free.
- * - `wait beside`: as `wait`, and it asks etcd as often as Baton does, without that a message waits for the answers.
+ * - `wait beside`: as `wait`, and it asks etcd as often as Baton does, although no message waits for the answers.
  * - `read each`: as `ack each`, but each handler waits for a read of its own, one read after the other.
  * - `read beside`: as `ack each`, and now and then it asks etcd something that no message waits for.
  */
