@@ -8,6 +8,7 @@ import { connect, type Channel, type ChannelModel, type ConsumeMessage } from 'a
 import { EtcdClient } from '../etcd/etcd-client';
 import { GuardReader } from '../etcd/guard-reader';
 import { AckBatch } from '../listener/ack-batch';
+import { minReadSpacingMs } from '../listener/guard';
 import { handlerOf } from './throughput-handler';
 
 /**
@@ -37,8 +38,6 @@ export type ConsumerAnswer = { kind: 'done'; readsMs: number[] };
 
 /** One read at a time, this long after the answer of the one before: too few to be a load. */
 const readPauseMs = 5;
-/** Where reads are to cost what they cost Baton's guard: one begins so long after another. */
-const readSpacingMs = 2;
 
 let broker: ChannelModel;
 let channel: Channel;
@@ -83,7 +82,7 @@ async function obey(order: ConsumerOrder): Promise<void> {
       await channel.prefetch(order.prefetch);
       ({ consumerTag } = await channel.consume(order.queue, consumerOf(order, channel)));
       if (order.strategy === 'read beside') readLater();
-      if (order.strategy === 'wait beside') reading = setInterval(() => void readHolder(), readSpacingMs);
+      if (order.strategy === 'wait beside') reading = setInterval(() => void readHolder(), minReadSpacingMs);
       return;
     case 'stop':
       clearTimeout(reading);

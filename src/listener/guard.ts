@@ -43,7 +43,8 @@ export interface GuardOptions {
 }
 
 const minReadSpacingNs = 2_000_000n;
-const minReadSpacingMs = 2;
+/** Between two reads while many messages come. */
+export const minReadSpacingMs = 2;
 /** A read for so many callers lets the next one wait for the spacing also when none is on its way. */
 const manyCallers = 4;
 const maxReadsInFlight = 64;

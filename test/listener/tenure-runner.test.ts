@@ -17,6 +17,15 @@ afterEach(async () => {
   await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
 });
 
+/** A proxy before the broker, and the broker's URL through it. */
+async function proxyToBroker(): Promise<{ proxy: LossyProxy; amqpUrl: string }> {
+  const url = new URL(sharedServers().rabbitmq);
+  const proxy = await LossyProxy.start(url.host);
+  proxies.push(proxy);
+  url.host = proxy.address;
+  return { proxy, amqpUrl: url.href };
+}
+
 const orders = (count: number, more: Partial<Order> = {}): Order[] =>
   Array.from({ length: count }, (_, index) => ({ id: index + 1, ...more }));
 const idsOf = (notes: { id: number }[]): number[] => notes.map(({ id }) => id).toSorted((a, b) => a - b);
@@ -220,10 +229,8 @@ describe('a drain', () => {
   });
 
   it('starts nothing more half a second after it was ordered, also while the broker is silent', async () => {
-    const url = new URL(sharedServers().rabbitmq);
-    const proxy = await LossyProxy.start(url.host);
-    url.host = proxy.address;
-    await open({ amqpUrl: url.href, queue: { prefetch: 1_000 } });
+    const { proxy, amqpUrl } = await proxyToBroker();
+    await open({ amqpUrl, queue: { prefetch: 1_000 } });
     const child = await fixture.forkWarm();
     const token = await fixture.startTenure(child);
     // More than can be worked on before the limit.
@@ -239,15 +246,11 @@ describe('a drain', () => {
     expect(started).toBeLessThan(1_000);
     await drained;
     expect(fixture.notes('start')).toHaveLength(started);
-    await proxy.close();
   });
 
   it('returns what arrives between its end and the answer of the broker, also of a tenure that was begun ahead', async () => {
-    const url = new URL(sharedServers().rabbitmq);
-    const proxy = await LossyProxy.start(url.host);
-    proxies.push(proxy);
-    url.host = proxy.address;
-    await open({ amqpUrl: url.href });
+    const { proxy, amqpUrl } = await proxyToBroker();
+    await open({ amqpUrl });
     const child = await fixture.forkWarm();
     const { leaseId } = await fixture.stand();
     child.prepare(leaseId, 0);
@@ -267,26 +270,43 @@ describe('a drain', () => {
     expect(fixture.notes()).toEqual([]);
   });
 
-  it('that is undone works on what came since, also when nothing comes any more', async () => {
-    const url = new URL(sharedServers().rabbitmq);
-    const proxy = await LossyProxy.start(url.host);
-    proxies.push(proxy);
-    url.host = proxy.address;
-    await open({ amqpUrl: url.href });
-    const child = await fixture.forkWarm();
-    const token = await fixture.startTenure(child);
-    await child.next('consuming');
-    // The broker does not hear that the consumer is cancelled, and delivers to it.
-    proxy.holdRequestsBack();
-    await child.drain(token);
-    await fixture.publish(orders(3));
-    await eventually(async () => expect(await fixture.ready()).toBe(0));
-    child.send({ kind: 'ping', n: 1 });
-    await child.next('pong');
-    expect(fixture.notes()).toEqual([]);
-    child.send({ kind: 'resume', lock: fixture.lock, token });
-    proxy.deliverRequests();
-    await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(3)));
+  describe('that is undone', () => {
+    /** Drained, with messages that came since: the broker has not heard that the consumer is cancelled. */
+    const drainedWith = async (count: number, settings: FixtureOptions['settings'] = {}) => {
+      const { proxy, amqpUrl } = await proxyToBroker();
+      await open({ amqpUrl, settings });
+      const child = await fixture.forkWarm();
+      const token = await fixture.startTenure(child);
+      await child.next('consuming');
+      proxy.holdRequestsBack();
+      await child.drain(token);
+      await fixture.publish(orders(count));
+      await eventually(async () => expect(await fixture.ready()).toBe(0));
+      child.send({ kind: 'ping', n: 1 });
+      await child.next('pong');
+      expect(fixture.notes()).toEqual([]);
+      const resume = (): void => {
+        child.send({ kind: 'resume', lock: fixture.lock, token });
+        proxy.deliverRequests();
+      };
+      return { child, token, resume };
+    };
+
+    it('works on what came since, also when nothing comes any more', async () => {
+      const { resume } = await drainedWith(3);
+      resume();
+      await eventually(() => expect(idsOf(fixture.notes('end'))).toEqual(range(3)));
+    });
+
+    it('starts none of it on a read that is older than a verification may be', async () => {
+      const { child, token, resume } = await drainedWith(3, { verificationMaxAgeMs: 200 });
+      await sleep(250);
+      await fixture.locks.putRaw(fixture.locks.keys.holder, '{}');
+      resume();
+      expect(await child.next('halted')).toMatchObject({ token, why: 'another holder' });
+      await sleep(200);
+      expect(fixture.notes()).toEqual([]);
+    });
   });
 
   describe('with a hand-over', () => {

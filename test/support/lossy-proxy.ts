@@ -6,10 +6,8 @@ export class LossyProxy {
   private readonly sockets = new Set<Socket>();
   private readonly silenced = new WeakSet<Socket>();
   private swallowing = false;
-  /** What has come meanwhile, in its order; `null` while nothing is held back. */
-  private heldBack: (() => void)[] | null = null;
-  /** The same of what clients have sent. */
-  private heldRequests: (() => void)[] | null = null;
+  private readonly requests = new Gate();
+  private readonly answers = new Gate();
 
   private constructor(
     private readonly server: Server,
@@ -36,23 +34,21 @@ export class LossyProxy {
 
   deliverAnswers(): void {
     this.swallowing = false;
-    for (const deliver of this.heldBack ?? []) deliver();
-    this.heldBack = null;
+    this.answers.open();
   }
 
   /** From now on what comes from the server waits until `deliverAnswers`; requests still arrive. */
   holdAnswersBack(): void {
-    this.heldBack ??= [];
+    this.answers.close();
   }
 
   /** From now on what clients send waits until `deliverRequests`; answers still arrive. */
   holdRequestsBack(): void {
-    this.heldRequests ??= [];
+    this.requests.close();
   }
 
   deliverRequests(): void {
-    for (const deliver of this.heldRequests ?? []) deliver();
-    this.heldRequests = null;
+    this.requests.open();
   }
 
   /** The present connections stay open and say nothing any more, as after a firewall's reset; new ones work. */
@@ -84,14 +80,29 @@ export class LossyProxy {
         other.destroy();
       });
     }
-    client.on('data', (chunk) => {
-      if (this.heldRequests) this.heldRequests.push(() => server.write(chunk));
-      else server.write(chunk);
-    });
+    client.on('data', (chunk) => this.requests.pass(() => server.write(chunk)));
     server.on('data', (chunk) => {
       if (this.swallowing || this.silenced.has(client)) return;
-      if (this.heldBack) this.heldBack.push(() => client.write(chunk));
-      else client.write(chunk);
+      this.answers.pass(() => client.write(chunk));
     });
+  }
+}
+
+/** One direction. Lets through, or holds in its order what comes while it is closed. */
+class Gate {
+  private held: (() => void)[] | null = null;
+
+  close(): void {
+    this.held ??= [];
+  }
+
+  open(): void {
+    for (const deliver of this.held ?? []) deliver();
+    this.held = null;
+  }
+
+  pass(deliver: () => void): void {
+    if (this.held) this.held.push(deliver);
+    else deliver();
   }
 }
